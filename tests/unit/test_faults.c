@@ -1,0 +1,287 @@
+/* Every disk call fails once, and from each one on: what was acknowledged is there, what was refused
+ * is wholly there or wholly absent, and the registry goes on without a restart.
+ *
+ * Each operation of the workload is repeated from the same data directory with the 1st, 2nd, 3rd...
+ * call failing, until it needs fewer calls than that.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fault.h"
+#include "t.h"
+#include "workload.h"
+
+struct sweep {
+    struct t *t;
+    struct fault f;
+    struct log log;
+    char base[512], run[512], crash[512];
+    enum fault_kind kind;
+    bool lasting;
+    unsigned long cases;
+};
+
+struct worlds {
+    struct world w[WORLDS_MAX];
+    size_t count;
+};
+
+static bool sweep_begin(struct sweep *s, struct t *t, enum fault_kind kind, bool lasting)
+{
+    memset(s, 0, sizeof *s);
+    s->t = t;
+    s->kind = kind;
+    s->lasting = lasting;
+    snprintf(s->base, sizeof s->base, "%s/base", t_dir(t));
+    snprintf(s->run, sizeof s->run, "%s/run", t_dir(t));
+    snprintf(s->crash, sizeof s->crash, "%s/crash", t_dir(t));
+    log_init(&s->log, 2, getenv("BERTH_TEST_LOG") ? LOG_DEBUG : LOG_OFF);
+    items_make();
+    fault_init(&s->f);
+    return true;
+}
+
+static void sweep_end(struct sweep *s)
+{
+    fault_end(&s->f);
+    items_free();
+}
+
+static struct bench bench_of(struct sweep *s, const char *data)
+{
+    return (struct bench){ .data = data, .vfs = s->f.vfs, .io = &s->f.io, .log = &s->log };
+}
+
+/* The world of b must be one that may be; sure: the last of them. */
+static bool expect(struct sweep *s, struct bench *b, const char *when, const struct worlds *may, bool sure,
+                   struct world *got)
+{
+    struct t *t = s->t;
+    char diff[300];
+
+    if (!observe(b, got)) {
+        t_fail(t, __FILE__, __LINE__, "%s: %s", when, b->why);
+        return false;
+    }
+    for (size_t i = sure ? may->count - 1 : 0; i < may->count; i++)
+        if (world_eq(got, &may->w[i]))
+            return true;
+    world_diff(&may->w[may->count - 1], got, diff, sizeof diff);
+    t_fail(t, __FILE__, __LINE__, "%s: %s", when, diff);
+    return false;
+}
+
+/* Is e a truthful answer to an operation that met the fault? A disk that fails must never be told
+ * as "there is no such thing". */
+static bool truthful(const struct sweep *s, const struct op *op, enum err e)
+{
+    if (e == ERR_OK || e == op->refused)
+        return true;
+    return s->kind == FAULT_FULL ? e == ERR_NO_SPACE : e >= ERR_FAULT_FIRST;
+}
+
+/* Sessions that were acknowledged are where they were, or gone; never at another place. */
+static void check_session(struct sweep *s, struct bench *b, const struct op *op, const char *id,
+                          uint64_t size)
+{
+    struct t *t = s->t;
+    uint64_t got = 0;
+    enum err e;
+
+    if (!id[0])
+        return;
+    e = registry_upload_stat(b->r, repo_names[op->repo], id, &got);
+    CHECK(e == ERR_OK || e == ERR_UPLOAD_UNKNOWN);
+    if (!e)
+        CHECK_INT(got, size);
+}
+
+/* One case. false: the n-th call does not exist; the operation went through, and run/ is the
+ * base of the next one. */
+static bool one_case(struct sweep *s, const struct op *op, unsigned long nth, const struct bench *start,
+                     struct bench *done, const struct worlds *may)
+{
+    struct t *t = s->t;
+    struct bench b = bench_of(s, s->run), c = bench_of(s, s->crash);
+    struct world got;
+    int fds = count_fds(), uploads;
+    bool fired, sure;
+    char text[200];
+    enum err e;
+
+    op_format(op, text, sizeof text);
+    remove_data(s->run);
+    copy_data(s->base, s->run);
+    uploads = count_uploads(s->run);
+    memcpy(b.session, start->session, sizeof b.session);
+    b.session_size = start->session_size;
+    t_note(t, "%s, before call %lu", text, nth);
+    if ((e = bench_open(&b, false))) {
+        t_fail(t, __FILE__, __LINE__, "open: %s", err_text(e));
+        return false;
+    }
+    fault_arm(&s->f, s->kind, nth, s->lasting);
+    e = op_run(&b, op);
+    fired = s->f.failed > 0;
+    t_note(t, "%s, call %lu%s (%s) fails, result: %s", text, nth, s->lasting ? " and all that follow" : "",
+           s->f.what, err_text(e));
+    /* A full disk serves what it has. */
+    if (fired && s->lasting && s->kind == FAULT_FULL && b.r)
+        expect(s, &b, "while the disk is full", may, e == ERR_OK, &got);
+    fault_disarm(&s->f);
+    s->cases++;
+    if (!fired || s->kind == FAULT_SHORT)
+        CHECK(e == op->refused);
+    CHECK(truthful(s, op, e));
+    CHECK(!(s->f.sync_failed && e == ERR_OK && !op->refused && op->kind != OP_CHECKPOINT));
+    sure = e == ERR_OK;
+
+    if (b.r)
+        expect(s, &b, "on the same handle", may, sure, &got);
+    if (fired) {
+        /* As if the process had been killed here. */
+        copy_data(s->run, s->crash);
+        if ((e = bench_open(&c, true)))
+            t_fail(t, __FILE__, __LINE__, "open after a kill: %s", err_text(e));
+        else if (expect(s, &c, "after a kill", may, sure, &got) && !check_files(&c, &got, 0))
+            t_fail(t, __FILE__, __LINE__, "after a kill: %s", c.why);
+        if (c.r) {
+            check_session(s, &c, op, b.broken, b.broken_size);
+            check_session(s, &c, &(struct op){ .repo = 2 }, b.session, b.session_size);
+        }
+        bench_close(&c);
+        remove_data(s->crash);
+        if (!sure) {
+            b.why[0] = '\0';
+            e = op_retry(&b, op);
+            if (e != op->refused)
+                t_fail(t, __FILE__, __LINE__, "again, without a fault: %s %s", err_text(e), b.why);
+        }
+        if (b.r)
+            expect(s, &b, "after it was done again", may, true, &got);
+    }
+    bench_close(&b);
+    CHECK_INT(count_fds(), fds);
+    if ((e = bench_open(&b, false)))
+        t_fail(t, __FILE__, __LINE__, "open again: %s", err_text(e));
+    else if (expect(s, &b, "after opening again", may, true, &got) &&
+             !check_files(&b, &got, FILES_NONE_LEFT | (op->kind == OP_LAYOUT_SYNC ? FILES_INDEX : 0u)))
+        t_fail(t, __FILE__, __LINE__, "after opening again: %s", b.why);
+    bench_close(&b);
+    /* A session that was handed out and broken off stays until it expires; no other file may. */
+    if (op->kind == OP_BEGIN || op->kind == OP_FINISH)
+        uploads += op->kind == OP_BEGIN ? 1 : -1;
+    if (!s->lasting || s->kind == FAULT_FULL)
+        CHECK(count_uploads(s->run) == uploads || (fired && op->kind == OP_BEGIN));
+    *done = b;
+    return fired && !t_failed(t);
+}
+
+static void sweep_workload(struct t *t, enum fault_kind kind, bool lasting)
+{
+    struct sweep s;
+    struct bench now, done;
+    struct world world;
+    enum err e;
+
+    sweep_begin(&s, t, kind, lasting);
+    now = bench_of(&s, s.base);
+    if ((e = bench_open(&now, true)))
+        t_fail(t, __FILE__, __LINE__, "first open: %s", err_text(e));
+    bench_close(&now);
+    world_init(&world);
+    for (size_t k = 0; k < workload_len && !t_failed(t); k++) {
+        struct worlds may;
+
+        may.count = op_worlds(&workload[k], &world, may.w);
+        for (unsigned long nth = 1; one_case(&s, &workload[k], nth, &now, &done, &may); nth++)
+            ;
+        if (t_failed(t))
+            break;
+        now = done;
+        world = may.w[may.count - 1];
+        remove_data(s.base);
+        if (rename(s.run, s.base))
+            t_fail(t, __FILE__, __LINE__, "rename");
+    }
+    printf("# %lu failures tried\n", s.cases);
+    CHECK(t_failed(t) || s.cases > 100);
+    sweep_end(&s);
+}
+
+static void a_call_that_fails_once_leaves_all_or_nothing(struct t *t)
+{
+    sweep_workload(t, FAULT_EIO, false);
+}
+
+static void a_disk_that_fails_from_some_moment_on_leaves_all_or_nothing(struct t *t)
+{
+    sweep_workload(t, FAULT_EIO, true);
+}
+
+static void a_disk_that_is_full_for_a_moment_is_told_as_that(struct t *t)
+{
+    sweep_workload(t, FAULT_FULL, false);
+}
+
+static void a_disk_that_is_full_serves_and_takes_again_when_there_is_room(struct t *t)
+{
+    sweep_workload(t, FAULT_FULL, true);
+}
+
+static void short_reads_and_writes_change_nothing(struct t *t)
+{
+    sweep_workload(t, FAULT_SHORT, false);
+    if (!t_failed(t))
+        sweep_workload(t, FAULT_SHORT, true);
+}
+
+/* The first start of all, cut off by each fault in turn: the next one works. */
+static void a_first_start_that_fails_can_be_repeated(struct t *t)
+{
+    static const struct { enum fault_kind kind; bool lasting; } how[] = {
+        { FAULT_EIO, false }, { FAULT_EIO, true }, { FAULT_FULL, false }, { FAULT_FULL, true },
+    };
+    struct sweep s;
+
+    for (size_t i = 0; i < sizeof how / sizeof *how && !t_failed(t); i++) {
+        bool fired = true;
+
+        sweep_begin(&s, t, how[i].kind, how[i].lasting);
+        for (unsigned long nth = 1; fired && !t_failed(t); nth++) {
+            struct bench b = bench_of(&s, s.run);
+            struct worlds empty = { .count = 1 };
+            struct world got;
+            int fds = count_fds();
+            enum err e;
+
+            world_init(&empty.w[0]);
+            remove_data(s.run);
+            fault_arm(&s.f, how[i].kind, nth, how[i].lasting);
+            e = bench_open(&b, true);
+            fired = fault_disarm(&s.f);
+            t_note(t, "first start, call %lu (%s) fails, result: %s", nth, s.f.what, err_text(e));
+            CHECK(fired || e == ERR_OK);
+            CHECK(truthful(&s, &(struct op){ .kind = OP_REOPEN }, e));
+            bench_close(&b);
+            CHECK_INT(count_fds(), fds);
+            if ((e = bench_open(&b, true)))
+                t_fail(t, __FILE__, __LINE__, "the next start: %s", err_text(e));
+            else if (expect(&s, &b, "the next start", &empty, true, &got) &&
+                     !check_files(&b, &empty.w[0], FILES_NONE_LEFT | FILES_INDEX))
+                t_fail(t, __FILE__, __LINE__, "the next start: %s", b.why);
+            bench_close(&b);
+            s.cases++;
+        }
+        CHECK(t_failed(t) || s.cases > 10);
+        sweep_end(&s);
+    }
+}
+
+T_MAIN(T(a_first_start_that_fails_can_be_repeated),
+       T(a_call_that_fails_once_leaves_all_or_nothing),
+       T(a_disk_that_fails_from_some_moment_on_leaves_all_or_nothing),
+       T(a_disk_that_is_full_for_a_moment_is_told_as_that),
+       T(a_disk_that_is_full_serves_and_takes_again_when_there_is_room),
+       T(short_reads_and_writes_change_nothing))

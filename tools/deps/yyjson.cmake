@@ -1,0 +1,2 @@
+# yyjson: JSON.
+dep_library(yyjson SOURCES "${dep_src}/src/yyjson.c" HEADERS "${dep_src}/src/yyjson.h")
