@@ -135,7 +135,7 @@ static enum err tag_add(struct tag_list *tags, const char *tag)
             return ERR_OK;
     }
     if (tags->n == REGISTRY_TAGS_MAX)
-        return ERR_TOO_LARGE;
+        return ERR_TOO_MANY;
     (void)str_copy(tags->name[tags->n], sizeof tags->name[0], tag);
     tags->ptr[tags->n] = tags->name[tags->n];
     tags->n++;
@@ -216,12 +216,7 @@ enum err api_manifest_put(struct api *api, struct call *call, struct http_req *r
     struct reference ref;
     enum err e;
 
-    if ((e = call_reference(call, &ref)))
-        return e;
-    e = tags_read(req, &tags);
-    if (e == ERR_TOO_LARGE)
-        return reply_empty(res, 414); /* spec end-7b: more tags than the registry takes at once */
-    if (e)
+    if ((e = call_reference(call, &ref)) || (e = tags_read(req, &tags)))
         return e;
     if ((e = body_read(&body, req)) == ERR_OK)
         e = put(api, call, res, &ref, http_header(req, "Content-Type"), &body, http_peer(req), &tags);

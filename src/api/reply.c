@@ -29,7 +29,7 @@ static const struct reply {
     [ERR_NOT_FOUND] = { 404, "NAME_UNKNOWN", "no such page" },
     [ERR_METHOD] = { 405, "UNSUPPORTED", "the resource does not support this method" },
     [ERR_TOO_LARGE] = { 413, "SIZE_INVALID", "content is larger than the registry accepts" },
-    [ERR_LENGTH_REQUIRED] = { 411, "SIZE_INVALID", "length required" },
+    [ERR_TOO_MANY] = { 414, "UNSUPPORTED", "more tags than the registry takes at once" }, /* spec: end-7b */
     [ERR_IN_USE] = { 405, "UNSUPPORTED", "a manifest of the repository still refers to it" },
     [ERR_TIMEOUT] = { 408, "SIZE_INVALID", "the content did not arrive in time" },
     [ERR_BUSY] = { 503, NULL, NULL },

@@ -30,7 +30,7 @@ enum err {
     ERR_NOT_FOUND,             /* no such route, file or key */
     ERR_METHOD,                /* the route has no such method */
     ERR_TOO_LARGE,             /* over a documented limit */
-    ERR_LENGTH_REQUIRED,
+    ERR_TOO_MANY,              /* more in one request than is taken at once */
     ERR_IN_USE,                /* something else refers to it */
     ERR_BUSY,                  /* another holder; try again */
     ERR_TIMEOUT,               /* the peer was too slow */

@@ -141,6 +141,7 @@ void log_end(struct log_line *l, struct log *log)
     }
 }
 
+__attribute__((format(printf, 3, 0)))
 static void log_va(struct log *log, enum log_level level, const char *fmt, va_list ap)
 {
     struct log_line l;

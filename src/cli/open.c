@@ -49,7 +49,7 @@ enum err cli_open(struct cli *cli, struct registry **out)
     return e;
 }
 
-/* A name that begins with a host, as docker and podman want it, is the likeliest mistake. */
+/* A name that begins with host and port, as docker and podman want it, is the likeliest mistake. */
 static const char *without_host(const char *text)
 {
     const char *slash = strchr(text, '/');
@@ -57,7 +57,7 @@ static const char *without_host(const char *text)
 
     if (len == 0 || slash[1] == '\0')
         return NULL;
-    return memchr(text, ':', len) || (len == 9 && str_starts(text, "localhost")) ? slash + 1 : NULL;
+    return memchr(text, ':', len) ? slash + 1 : NULL;
 }
 
 enum err cli_image(const char *text, struct image_ref *out)

@@ -45,7 +45,7 @@ static const struct setting table[] = {
       "When stopping, running requests get so long to end." },
     { "limits", "manifest_memory", SETTING_BYTES, AT(manifest_memory), "16M", 4 * MIB, GIB, false, NULL,
       "Memory that all manifests being received at a time may take together." },
-    { "limits", "chunk_min_length", SETTING_BYTES, AT(chunk_min_length), "0", 0, GIB, false, NULL,
+    { "limits", "chunk_min_length", SETTING_BYTES, AT(chunk_min_length), "64K", 0, GIB, false, NULL,
       "Announced to clients as the smallest chunk worth sending (OCI-Chunk-Min-Length); 0: not announced." },
     { "log", "level", SETTING_CHOICE, AT(log_level), "info", 0, 0, true, levels,
       "What to log: debug, info, warn, error or off." },

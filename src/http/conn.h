@@ -24,7 +24,7 @@
 
 #define CONN_IN_FIRST  4096u  /* bytes of a head before a larger buffer is allocated for it */
 #define CONN_IN_SPARE  1024u  /* room kept behind the head for the framing of a chunked body */
-#define CONN_OUT_MAX   4096u  /* bytes of a reply's headers */
+#define CONN_OUT_MAX   8192u  /* bytes of a reply's headers */
 #define CONN_DRAIN_MAX 262144u /* bytes of an unread body that are read for the sake of the connection */
 
 enum body_state { /* of a chunked body: what comes next */

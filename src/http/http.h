@@ -75,7 +75,7 @@ const char *http_header(const struct http_req *req, const char *name);
 /* The n-th (from 0) header of this name, or NULL. */
 const char *http_header_nth(const struct http_req *req, const char *name, unsigned n);
 
-/* The value of key in the query, percent-decoded. ERR_NOT_FOUND: not there. ERR_INVALID:
+/* The value of key in the query, percent-decoded; '+' stays '+'. ERR_NOT_FOUND: not there. ERR_INVALID:
  * there, but broken or longer than cap - 1. The n-th occurrence with _nth. */
 enum err http_query_get(const struct http_req *req, const char *key, char *out, size_t cap);
 enum err http_query_nth(const struct http_req *req, const char *key, unsigned n, char *out, size_t cap);

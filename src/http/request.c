@@ -47,7 +47,7 @@ static bool is_key(const char *p, size_t len, const char *key)
 {
     char got[64];
 
-    return str_percent_decode(got, sizeof got, p, len, true) == ERR_OK && str_eq(got, key);
+    return str_percent_decode(got, sizeof got, p, len, false) == ERR_OK && str_eq(got, key);
 }
 
 enum err http_query_nth(const struct http_req *req, const char *key, unsigned n, char *out, size_t cap)
@@ -60,7 +60,7 @@ enum err http_query_nth(const struct http_req *req, const char *key, unsigned n,
         if (is_key(p, name, key) && n-- == 0) {
             const char *value = p + name + (p[name] == '=');
 
-            return str_percent_decode(out, cap, value, len - (size_t)(value - p), true) ? ERR_INVALID : ERR_OK;
+            return str_percent_decode(out, cap, value, len - (size_t)(value - p), false) ? ERR_INVALID : ERR_OK;
         }
         if (p[len] == '\0')
             return ERR_NOT_FOUND;

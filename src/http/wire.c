@@ -215,7 +215,9 @@ void wire_linger(struct wire *w)
 
 void wire_abort(struct wire *w)
 {
-    struct linger now = { .l_onoff = 1, .l_linger = 0 };
+    struct sockaddr nobody = { .sa_family = AF_UNSPEC };
 
-    setsockopt(w->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    /* Dissolves the connection, on Linux by a reset. SO_LINGER with a time of 0 would come too late:
+     * civetweb shuts down for writing before it closes, and the peer saw an orderly end first. */
+    (void)connect(w->fd, &nobody, sizeof nobody);
 }

@@ -36,7 +36,7 @@ enum err wire_send_file(struct wire *w, int fd, uint64_t off, uint64_t len, uint
 /* Close in a way that the peer still gets what was sent although it is sending itself: say that we
  * have finished, then throw away what comes, for a bounded time and number of bytes. */
 void wire_linger(struct wire *w);
-/* Make closing the descriptor abort the connection: what is unsent is forgotten. */
+/* Reset the connection: what is unsent is forgotten, and the peer cannot take its end for a proper one. */
 void wire_abort(struct wire *w);
 
 #endif

@@ -1,7 +1,8 @@
-/* digest.c - content digests, on mbedTLS's software hashes.
+/* digest.c - content digests: mbedTLS's hashes, and SHA-256 by x86's own instructions
+ * where the processor has them.
  *
- * The state of a struct hasher holds the context of mbedTLS. Those contexts are
- * plain values without pointers, so that copying a hasher forks the hash.
+ * The state of a struct hasher holds one of the contexts below. All are plain values
+ * without pointers, so that copying a hasher forks the hash.
  */
 #include "oci/digest.h"
 
@@ -11,10 +12,16 @@
 #include <mbedtls/sha256.h>
 #include <mbedtls/sha512.h>
 
-_Static_assert(sizeof(mbedtls_sha256_context) <= sizeof(((struct hasher *)0)->state), "hasher holds SHA-256");
-_Static_assert(sizeof(mbedtls_sha512_context) <= sizeof(((struct hasher *)0)->state), "hasher holds SHA-512");
-_Static_assert(_Alignof(mbedtls_sha256_context) <= 16, "hasher is aligned for SHA-256");
-_Static_assert(_Alignof(mbedtls_sha512_context) <= 16, "hasher is aligned for SHA-512");
+#include "oci/sha256_x86.h"
+
+union state {
+    mbedtls_sha256_context sha256;
+    mbedtls_sha512_context sha512;
+    struct sha256_x86 sha256_x86;
+};
+
+_Static_assert(sizeof(union state) <= sizeof(((struct hasher *)0)->state), "a hasher holds any state");
+_Static_assert(_Alignof(union state) <= 16, "a hasher is aligned for any state");
 
 static const struct alg {
     const char *name;
@@ -141,14 +148,9 @@ bool digest_eq(const struct digest *a, const struct digest *b)
     return a->alg == b->alg && memcmp(a->bytes, b->bytes, digest_bytes(a->alg)) == 0;
 }
 
-static mbedtls_sha256_context *sha256_of(struct hasher *h)
+static union state *state_of(struct hasher *h)
 {
-    return (mbedtls_sha256_context *)(void *)h->state;
-}
-
-static mbedtls_sha512_context *sha512_of(struct hasher *h)
-{
-    return (mbedtls_sha512_context *)(void *)h->state;
+    return (union state *)(void *)h->state;
 }
 
 /* The library's functions return an error for the sake of hardware engines. */
@@ -160,35 +162,47 @@ static void never_fails(int rc)
 
 void hasher_init(struct hasher *h, enum digest_alg alg)
 {
+    union state *s = state_of(h);
+
     assert(alg < DIGEST_ALG_COUNT);
     h->alg = alg;
     if (alg == DIGEST_SHA512) {
-        mbedtls_sha512_init(sha512_of(h));
-        never_fails(mbedtls_sha512_starts(sha512_of(h), 0));
+        mbedtls_sha512_init(&s->sha512);
+        never_fails(mbedtls_sha512_starts(&s->sha512, 0));
+    } else if (sha256_x86_usable()) {
+        sha256_x86_init(&s->sha256_x86);
     } else {
-        mbedtls_sha256_init(sha256_of(h));
-        never_fails(mbedtls_sha256_starts(sha256_of(h), 0));
+        mbedtls_sha256_init(&s->sha256);
+        never_fails(mbedtls_sha256_starts(&s->sha256, 0));
     }
 }
 
 void hasher_update(struct hasher *h, const void *p, size_t len)
 {
+    union state *s = state_of(h);
+
     if (len == 0)
         return;
     if (h->alg == DIGEST_SHA512)
-        never_fails(mbedtls_sha512_update(sha512_of(h), p, len));
+        never_fails(mbedtls_sha512_update(&s->sha512, p, len));
+    else if (sha256_x86_usable())
+        sha256_x86_update(&s->sha256_x86, p, len);
     else
-        never_fails(mbedtls_sha256_update(sha256_of(h), p, len));
+        never_fails(mbedtls_sha256_update(&s->sha256, p, len));
 }
 
 void hasher_finish(struct hasher *h, struct digest *out)
 {
+    union state *s = state_of(h);
+
     memset(out, 0, sizeof *out);
     out->alg = h->alg;
     if (h->alg == DIGEST_SHA512)
-        never_fails(mbedtls_sha512_finish(sha512_of(h), out->bytes));
+        never_fails(mbedtls_sha512_finish(&s->sha512, out->bytes));
+    else if (sha256_x86_usable())
+        sha256_x86_finish(&s->sha256_x86, out->bytes);
     else
-        never_fails(mbedtls_sha256_finish(sha256_of(h), out->bytes));
+        never_fails(mbedtls_sha256_finish(&s->sha256, out->bytes));
 }
 
 void digest_of(enum digest_alg alg, const void *p, size_t len, struct digest *out)

@@ -43,7 +43,7 @@ struct hasher {
     _Alignas(16) unsigned char state[384];
 };
 
-/* These cannot fail: mbedTLS's software hashes do not. */
+/* These cannot fail. */
 void hasher_init(struct hasher *h, enum digest_alg alg);
 void hasher_update(struct hasher *h, const void *p, size_t len);
 void hasher_finish(struct hasher *h, struct digest *out); /* h must be initialised anew after */

@@ -73,7 +73,6 @@ enum err range_parse(const char *s, uint64_t size, struct range out[RANGE_COUNT_
     static const char unit[] = "bytes=";
     char start[sizeof unit];
     size_t specs = 0, found = 0;
-    bool whole_end = false; /* a suffix of an empty content: all of it, which is nothing */
     uint64_t left = size;   /* bytes that parts may still take */
 
     *count = 0;
@@ -101,13 +100,11 @@ enum err range_parse(const char *s, uint64_t size, struct range out[RANGE_COUNT_
                 return ERR_OK;
             left -= r.last - r.first + 1;
             out[found++] = r;
-        } else if (size == 0 && !spec.has_first && spec.last > 0) {
-            whole_end = true;
         }
         if (*s == '\0')
             break;
     }
-    if (specs > 0 && found == 0 && !whole_end)
+    if (specs > 0 && found == 0)
         return ERR_RANGE;
     *count = found;
     return ERR_OK;

@@ -321,7 +321,12 @@ static enum err rebuild_into(struct rebuild *b, const char *path)
         catalog_close(b->catalog);
         return e;
     }
-    return catalog_close_sealed(b->catalog);
+    if ((e = catalog_close_sealed(b->catalog)))
+        return e;
+    /* Empty, and kept by SQLite under a name that nobody will use again. */
+    if ((e = unlink_if_there(b, NEW_FILE "-wal")))
+        return e;
+    return unlink_if_there(b, NEW_FILE "-shm");
 }
 
 enum err registry_rebuild(const struct rebuild_config *cfg, struct rebuild_report *out, struct log *log)

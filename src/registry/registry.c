@@ -278,12 +278,40 @@ fail:
 
 /* ---- pulling ---- */
 
+/* A row without its file: another process may have been killed in the middle of a delete, or a file could not
+ * be moved back after one failed. Both leave the file in trash/, where it can be had again. */
+static enum err file_lost(struct registry *r, const struct digest *d)
+{
+    uint64_t size;
+
+    trash_recover(r);
+    return store_blob_stat(r->store, d, &size);
+}
+
+static enum err blob_file_open(struct registry *r, const struct digest *d, int *fd, uint64_t *size)
+{
+    enum err e = store_blob_open(r->store, d, fd, size);
+
+    if (e == ERR_BLOB_UNKNOWN && file_lost(r, d) == ERR_OK)
+        e = store_blob_open(r->store, d, fd, size);
+    return e;
+}
+
+static enum err blob_file_stat(struct registry *r, const struct digest *d, uint64_t *size)
+{
+    enum err e = store_blob_stat(r->store, d, size);
+
+    if (e == ERR_BLOB_UNKNOWN && file_lost(r, d) == ERR_OK)
+        e = store_blob_stat(r->store, d, size);
+    return e;
+}
+
 enum err registry_blob_open(struct registry *r, const char *repo, const struct digest *d, int *fd, uint64_t *size)
 {
     uint64_t row;
     enum err e;
 
-    if ((e = catalog_blob_get(r->catalog, repo, d, &row)) || (e = store_blob_open(r->store, d, fd, size)))
+    if ((e = catalog_blob_get(r->catalog, repo, d, &row)) || (e = blob_file_open(r, d, fd, size)))
         return e;
     if (*size == row)
         return ERR_OK;
@@ -297,7 +325,7 @@ enum err registry_blob_stat(struct registry *r, const char *repo, const struct d
     uint64_t row;
     enum err e;
 
-    if ((e = catalog_blob_get(r->catalog, repo, d, &row)) || (e = store_blob_stat(r->store, d, size)))
+    if ((e = catalog_blob_get(r->catalog, repo, d, &row)) || (e = blob_file_stat(r, d, size)))
         return e;
     /* "It is here" keeps a client from sending it: say so only of a whole one. */
     return *size == row ? ERR_OK : ERR_BLOB_UNKNOWN;
@@ -312,9 +340,9 @@ enum err registry_manifest_open(struct registry *r, const char *repo, const stru
     if ((e = catalog_manifest_get(r->catalog, repo, ref, out)))
         return e;
     if (fd == NULL)
-        e = store_blob_stat(r->store, &out->digest, &size);
+        e = blob_file_stat(r, &out->digest, &size);
     else
-        e = store_blob_open(r->store, &out->digest, fd, &size);
+        e = blob_file_open(r, &out->digest, fd, &size);
     if (e)
         return e == ERR_BLOB_UNKNOWN ? ERR_MANIFEST_UNKNOWN : e;
     if (size == out->size)

@@ -59,7 +59,7 @@ enum err registry_manifest_open(struct registry *r, const char *repo, const stru
                                 struct catalog_manifest *out, int *fd);
 
 /* ---- pushing manifests (end-7) ---- */
-#define REGISTRY_TAGS_MAX 16 /* tags that one push may set */
+#define REGISTRY_TAGS_MAX 32 /* tags that one push may set */
 struct manifest_push {
     const char *repo;
     const void *bytes;               /* the body, exactly */

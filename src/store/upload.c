@@ -227,8 +227,12 @@ enum err upload_resume(struct upload **out, struct store *s, const char *owner, 
     }
     /* Between our open and our lock the session may have ended: the file we hold is then a
      * blob, and must never be written to. */
-    if (s->io->fstatat(s->io, s->uploads, up->file, &now) < 0 || now.st_ino != st.st_ino ||
-        now.st_dev != st.st_dev) {
+    if (s->io->fstatat(s->io, s->uploads, up->file, &now) < 0) {
+        e = errno == ENOENT ? ERR_UPLOAD_UNKNOWN
+                            : log_fail(s->log, io_err(errno), "stat uploads/%s: %s", up->file, strerror(errno));
+        goto fail;
+    }
+    if (now.st_ino != st.st_ino || now.st_dev != st.st_dev) {
         e = ERR_UPLOAD_UNKNOWN;
         goto fail;
     }

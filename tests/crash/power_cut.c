@@ -505,6 +505,7 @@ static bool in_jobs(struct sim *s, bool (*run)(struct sim *s))
     for (unsigned j = 0; j < s->o->jobs; j++) {
         struct counts n = { 0 };
         int status = 0;
+        char dir[160];
 
         ok &= read(pipes[j][0], &n, sizeof n) == sizeof n;
         close(pipes[j][0]);
@@ -513,6 +514,8 @@ static bool in_jobs(struct sim *s, bool (*run)(struct sim *s))
         if (!WIFEXITED(status))
             printf("# a process of the simulator was ended by signal %d\n", WTERMSIG(status));
         ok &= WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        snprintf(dir, sizeof dir, "%s/job%u", s->dir, j);
+        remove_data(dir);
         sum.points = n.points;
         sum.states = n.states;
         sum.folders += n.folders;

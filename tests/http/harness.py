@@ -84,7 +84,8 @@ class Server:
         self.process = None
 
     def __enter__(self):
-        return self.start()
+        """Start it, if that is not done; at the end of the block it is stopped."""
+        return self if self.process else self.start()
 
     def __exit__(self, kind, value, trace):
         if kind is None:
@@ -101,6 +102,7 @@ class Server:
         return self.process.pid
 
     def start(self, timeout=20, wait=True):
+        assert self.process is None, "it runs already"
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [*self.prefix, BERTH, "serve", "--data", str(self.data), "--listen", self.address]
         with open(self.log, "ab") as log:
@@ -443,8 +445,8 @@ def noise(size, seed):
     return hashlib.shake_256(str(seed).encode()).digest(size)
 
 
-def descriptor(data, media_type=OCTETS, alg="sha256", **more):
-    return {"mediaType": media_type, "digest": digest_of(data, alg), "size": len(data), **more}
+def descriptor(content, media_type=OCTETS, alg="sha256", **more):
+    return {"mediaType": media_type, "digest": digest_of(content, alg), "size": len(content), **more}
 
 
 def encode(value):

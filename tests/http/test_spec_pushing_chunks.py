@@ -1,7 +1,10 @@
 """Distribution-spec, "Pushing a blob in chunks" (end-4a, end-4c, end-5, end-6, end-13)."""
 
+import socket
+import time
+
 import pytest
-from harness import OCTETS, Server, digest_of, exchange, local, noise, with_query
+from harness import OCTETS, Server, digest_of, exchange, local, no_digest, noise, with_query
 
 DATA = noise(10000, "chunks")
 
@@ -44,16 +47,35 @@ def test_chunked_upload_begins_with_202_and_a_location(client, repo):
 
 
 def test_chunked_upload_announces_a_minimum_chunk_length(client, repo):
-    reply = client.post(f"/v2/{repo}/blobs/uploads/")
-    assert int(reply.header("OCI-Chunk-Min-Length")) > 0
+    for query in ("", "?digest-algorithm=sha512", f"?mount={no_digest()}"):
+        reply = client.post(f"/v2/{repo}/blobs/uploads/{query}")
+        assert reply.status == 202
+        assert int(reply.header("OCI-Chunk-Min-Length")) > 0
 
 
-def test_chunked_upload_takes_chunks_below_the_announced_minimum(client, repo):
+def test_chunked_upload_announces_no_minimum_chunk_length_when_it_is_set_to_0(tmp_path, repo):
+    with Server(tmp_path, env={"BERTH_LIMITS_CHUNK_MIN_LENGTH": "0"}) as server, server.client() as client:
+        assert client.post(f"/v2/{repo}/blobs/uploads/").all("OCI-Chunk-Min-Length") == []
+
+
+def test_chunked_upload_announces_the_minimum_chunk_length_that_is_set(tmp_path, repo):
+    with Server(tmp_path, env={"BERTH_LIMITS_CHUNK_MIN_LENGTH": "1M"}) as server, server.client() as client:
+        reply = client.post(f"/v2/{repo}/blobs/uploads/")
+        assert reply.header("OCI-Chunk-Min-Length") == str(1 << 20)
+        # It is advice: nothing is refused for being smaller.
+        target = local(reply.location)
+        for n in range(5):
+            assert chunk(client, target, DATA[n:n + 1], n).status == 202
+        assert client.put(with_query(target, digest=digest_of(DATA[:5]))).status == 201
+        check_stored(client, repo, DATA[:5])
+
+
+def test_chunks_may_be_of_one_byte(client, repo):
     target = begin(client, repo)
-    for n in range(5):
-        assert chunk(client, target, DATA[n:n + 1], n).status == 202
-    assert client.put(with_query(target, digest=digest_of(DATA[:5]))).status == 201
-    check_stored(client, repo, DATA[:5])
+    for n in range(20):
+        assert chunk(client, target, DATA[n:n + 1], n).header("Range") == f"0-{n}"
+    assert client.put(with_query(target, digest=digest_of(DATA[:20]))).status == 201
+    check_stored(client, repo, DATA[:20])
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
@@ -327,6 +349,77 @@ def test_two_uploads_at_once_keep_apart(client, repo):
     check_stored(client, repo, DATA[5000:5500])
 
 
+# Broken off ----------------------------------------------------------------------------------------
+
+
+def send_part(server, method, target, headers, part):
+    """Send the head of a request and a part of its body, and leave."""
+    lines = "".join(f"{k}: {v}\r\n" for k, v in headers.items())
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as s:
+        s.sendall(f"{method} {target} HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode() + part)
+
+
+def settled(client, target):
+    """How many bytes the session has, once the request that broke off is done with."""
+    before = None
+    for _ in range(100):
+        now = offset(client, target)
+        if now == before:
+            break
+        before = now
+        time.sleep(0.05)
+    last = int(now.split("-")[1])
+    return last + 1 if last else 0
+
+
+@pytest.mark.parametrize("form", ["length", "length and range", "chunked"])
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_upload_that_broke_off_goes_on_where_it_stopped(server, client, repo, method, form, alg):
+    target = begin(client, repo)
+    assert chunk(client, target, DATA[:1000], 0).status == 202
+    end = with_query(target, digest=digest_of(DATA, alg))
+    part = DATA[1000:7000]
+    if form == "chunked":
+        headers, part = {"Transfer-Encoding": "chunked"}, b"1770\r\n" + part + b"\r\n"
+    else:
+        headers = {"Content-Length": "9000"}
+        if form == "length and range":
+            headers["Content-Range"] = "1000-9999"
+    send_part(server, method, end if method == "PUT" else target, headers, part)
+    size = settled(client, target)
+    assert 1000 <= size <= 7000
+    assert client.head(f"/v2/{repo}/blobs/{digest_of(DATA, alg)}").status == 404
+    assert chunk(client, target, DATA[size:], size).status == 202
+    assert close(client, target, digest_of(DATA, alg)).status == 201
+    check_stored(client, repo, DATA, alg)
+
+
+def test_upload_by_a_single_post_that_broke_off_leaves_no_blob(server, client, repo):
+    target = f"/v2/{repo}/blobs/uploads/?digest={digest_of(DATA)}"
+    send_part(server, "POST", target, {"Content-Length": "10000"}, DATA[:5000])
+    assert client.head(f"/v2/{repo}/blobs/{digest_of(DATA)}").status == 404
+    assert client.post(target, DATA).status == 201
+    check_stored(client, repo, DATA)
+
+
+def test_upload_takes_one_request_at_a_time(server, client, repo):
+    # The first is still sending: the second is told to wait, or waits; the bytes never mix.
+    target = begin(client, repo)
+    head = f"PATCH {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as s:
+        s.sendall(head.encode() + DATA[:1000])
+        end = time.monotonic() + 10
+        while offset(client, target) != "0-999" and time.monotonic() < end:
+            time.sleep(0.02)
+        with server.client() as other:
+            reply = other.patch(target, b"x" * 500, {"Content-Range": "0-499"}, faults=True)
+        assert reply.status in (416, 503)
+        s.sendall(DATA[1000:2000])
+        assert s.recv(100).startswith(b"HTTP/1.1 202 ")
+    assert offset(client, target) == "0-1999"
+    assert close(client, target, digest_of(DATA[:2000])).status == 201
+
+
 # A restart in the middle ---------------------------------------------------------------------------
 
 
@@ -336,7 +429,7 @@ def test_upload_goes_on_after_the_server_was_killed(tmp_path, repo, alg):
         target = begin(client, repo)
         assert chunk(client, target, DATA[:4000], 0).status == 202
     server.kill()
-    with server.start() as server, server.client() as client:
+    with server, server.client() as client:
         assert offset(client, target) == "0-3999"
         assert chunk(client, target, DATA[4000:], 4000).status == 202
         assert close(client, target, digest_of(DATA, alg)).status == 201
@@ -349,7 +442,7 @@ def test_upload_goes_on_after_the_server_was_stopped(tmp_path, repo):
         target = begin(client, repo)
         assert chunk(client, target, DATA[:4000], 0).status == 202
     server.stop()
-    with server.start() as server, server.client() as client:
+    with server, server.client() as client:
         assert offset(client, target) == "0-3999"
         end = with_query(target, digest=digest_of(DATA))
         assert chunk(client, end, DATA[4000:], 4000, "PUT").status == 201

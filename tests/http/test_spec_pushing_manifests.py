@@ -1,6 +1,9 @@
 """Distribution-spec, "Pushing Manifests" and "Pushing Manifests with Subject" (end-7a, end-7b)."""
 
+import contextlib
 import json
+import socket
+import time
 
 import pytest
 from harness import (DOCKER_CONFIG, DOCKER_LAYER, DOCKER_LIST, DOCKER_MANIFEST, MANIFEST_MAX, OCI_CONFIG,
@@ -170,6 +173,19 @@ def test_tag_parameters_of_one_push_may_be_ten_and_more(client, repo):
     assert client.get(f"/v2/{repo}/tags/list").json()["tags"] == tags
 
 
+@pytest.mark.parametrize("count", [1, 8, 16, 24, 32, 40])
+def test_tag_parameters_of_the_greatest_length_are_all_confirmed_or_refused(client, repo, count):
+    body = small(client, repo)
+    tags = [f"{n:02}".ljust(128, "x") for n in range(count)]
+    reply = put(client, repo, f"{digest_of(body)}?" + "&".join(f"tag={t}" for t in tags), body)
+    if count <= 10 or reply.status == 201:
+        assert reply.status == 201
+        assert sorted(oci_tags(reply)) == tags
+    else:
+        assert reply.status == 414
+        check_absent(client, repo, digest_of(body), tags[0])
+
+
 def test_tag_parameters_move_tags(client, repo):
     push_manifest(client, repo, "v1", small(client, repo, "old"))
     body = small(client, repo, "new")
@@ -233,7 +249,17 @@ def test_content_type_decides_when_the_media_type_field_is_missing(client, repo)
     assert client.get(f"/v2/{repo}/manifests/v1").header("Content-Type") == OCI_MANIFEST
 
 
-@pytest.mark.parametrize("media_type", ["", "x", "/", "application/", "a/b/c", "application/" + "x" * 300])
+def test_content_type_and_media_type_field_missing_the_shape_decides(client, repo):
+    for name, body, media_type in (
+            ("image", json.loads(small(client, repo)), OCI_MANIFEST),
+            ("index", json.loads(index_manifest([])), OCI_INDEX)):
+        del body["mediaType"]
+        assert put(client, repo, name, encode(body), None).status == 201
+        assert client.get(f"/v2/{repo}/manifests/{name}").header("Content-Type") == media_type
+    assert put(client, repo, "neither", b'{"schemaVersion":2}', None).status == 400
+
+
+@pytest.mark.parametrize("media_type", ["x", "/", "application/", "a/b/c", "application/" + "x" * 300])
 def test_content_type_that_is_none_is_400(client, repo, media_type):
     body = encode({"schemaVersion": 2, "config": descriptor(b"{}"), "layers": []})
     push_blob(client, repo, b"{}")
@@ -466,6 +492,38 @@ def test_manifest_over_4_mib_is_413(client, repo, chunked):
     body = sized(client, repo, MANIFEST_MAX + 1)
     assert put(client, repo, "v1", body, chunked=chunked).status == 413
     check_absent(client, repo, "v1")
+
+
+def test_manifests_of_4_mib_by_many_at_once(server, client, repo):
+    bodies = [sized(client, repo, MANIFEST_MAX - n) for n in range(6)]
+
+    def push(n):
+        with server.client() as c:
+            return put(c, repo, f"v{n}", bodies[n], chunked=n % 2 == 0)
+
+    assert [reply.status for reply in parallel([lambda n=n: push(n) for n in range(6)])] == [201] * 6
+    for n, body in enumerate(bodies):
+        assert client.get(f"/v2/{repo}/manifests/v{n}").body == body
+
+
+@pytest.mark.parametrize("coding", ["Content-Length: 4194304", "Transfer-Encoding: chunked"])
+def test_manifests_that_arrive_slowly_do_not_hold_up_others(server, client, repo, coding):
+    body = small(client, repo)
+    part = b" " * (3 << 20)
+    if "chunked" in coding:
+        part = b"%x\r\n" % len(part) + part
+    with contextlib.ExitStack() as stack:
+        for n in range(4):
+            s = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+            s.sendall(f"PUT /v2/{repo}/manifests/slow-{n} HTTP/1.1\r\nHost: x\r\n{coding}\r\n"
+                      f"Content-Type: {OCI_MANIFEST}\r\n\r\n".encode())
+            s.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                s.send(part)
+        start = time.monotonic()
+        for n in range(3):
+            assert put(client, repo, f"quick-{n}", body).status == 201
+        assert time.monotonic() - start < 3
 
 
 # With subject --------------------------------------------------------------------------------------

@@ -2,7 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <mbedtls/sha256.h>
+#include <mbedtls/sha512.h>
+
 #include "oci/digest.h"
+#include "oci/sha256_x86.h"
 #include "t.h"
 
 #define EMPTY_256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -71,7 +75,7 @@ static void an_unknown_algorithm_is_unsupported_not_invalid(struct t *t)
         "multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8",
         "sha256+b64u:LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564",
         "blake3:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b",
-        "sha384:" ABC_256, "md5:d41d8cd98f00b204e9800998ecf8427e", "a:=", "sha2567:a", "sha25:a",
+        ("sha384:" ABC_256), "md5:d41d8cd98f00b204e9800998ecf8427e", "a:=", "sha2567:a", "sha25:a",
     };
     struct digest d;
 
@@ -166,6 +170,40 @@ static void pieces_hash_like_the_whole(struct t *t)
     }
 }
 
+/* Every length around the blocks' borders, by the library and by what digest.c chose. */
+static void the_hashes_agree_with_the_library(struct t *t)
+{
+    static unsigned char text[400];
+    unsigned char want[DIGEST_BYTES_MAX];
+
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (unsigned char)(i * 31 + i / 17);
+    for (size_t len = 0; len < sizeof text - 1; len++) {
+        struct digest d;
+
+        digest_of(DIGEST_SHA256, text + 1, len, &d);
+        CHECK(mbedtls_sha256(text + 1, len, want, 0) == 0 && memcmp(want, d.bytes, 32) == 0);
+        digest_of(DIGEST_SHA512, text + 1, len, &d);
+        CHECK(mbedtls_sha512(text + 1, len, want, 0) == 0 && memcmp(want, d.bytes, 64) == 0);
+    }
+}
+
+/* 513 MiB of zeros: more than 2^32 bits, where a length kept too small would wrap. */
+static void the_processor_counts_long_texts(struct t *t)
+{
+    static unsigned char block[1 << 20];
+    struct digest d = { .alg = DIGEST_SHA256 };
+    struct sha256_x86 s;
+
+    if (!sha256_x86_usable())
+        return; /* then the library hashes, and there is nothing of ours to try */
+    sha256_x86_init(&s);
+    for (int i = 0; i < 513; i++)
+        sha256_x86_update(&s, block, sizeof block);
+    sha256_x86_finish(&s, d.bytes);
+    CHECK(text_is(&d, "sha256:a3e2acbb469e4e59dde406f912e754c933c1ac0fb0092a3634d61d5073309c0c"));
+}
+
 static void a_copied_hasher_goes_its_own_way(struct t *t)
 {
     struct hasher a, b;
@@ -190,4 +228,6 @@ T_MAIN(T(a_digest_survives_text_and_back),
        T(hashes_give_the_known_answers),
        T(a_long_text_hashes_as_known),
        T(pieces_hash_like_the_whole),
+       T(the_hashes_agree_with_the_library),
+       T(the_processor_counts_long_texts),
        T(a_copied_hasher_goes_its_own_way))

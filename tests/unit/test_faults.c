@@ -2,7 +2,8 @@
  * is wholly there or wholly absent, and the registry goes on without a restart.
  *
  * Each operation of the workload is repeated from the same data directory with the 1st, 2nd, 3rd...
- * call failing, until it needs fewer calls than that.
+ * call failing, until it needs fewer calls than that. BERTH_FULL=1 in the environment looks more
+ * often. BERTH_TEST_LOG=1 shows what is logged.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ struct sweep {
     char base[512], run[512], crash[512];
     enum fault_kind kind;
     bool lasting;
+    bool full;           /* BERTH_FULL=1: leave nothing out */
     unsigned long cases;
 };
 
@@ -33,6 +35,7 @@ static bool sweep_begin(struct sweep *s, struct t *t, enum fault_kind kind, bool
     s->t = t;
     s->kind = kind;
     s->lasting = lasting;
+    s->full = getenv("BERTH_FULL") != NULL;
     snprintf(s->base, sizeof s->base, "%s/base", t_dir(t));
     snprintf(s->run, sizeof s->run, "%s/run", t_dir(t));
     snprintf(s->crash, sizeof s->crash, "%s/crash", t_dir(t));
@@ -81,7 +84,8 @@ static bool truthful(const struct sweep *s, const struct op *op, enum err e)
     return s->kind == FAULT_FULL ? e == ERR_NO_SPACE : e >= ERR_FAULT_FIRST;
 }
 
-/* Sessions that were acknowledged are where they were, or gone; never at another place. */
+/* Sessions that were acknowledged are where they were, or gone; never at another place. Only a
+ * disk that fails for good may keep bytes of the last write, which nobody was told of. */
 static void check_session(struct sweep *s, struct bench *b, const struct op *op, const char *id,
                           uint64_t size)
 {
@@ -93,7 +97,9 @@ static void check_session(struct sweep *s, struct bench *b, const struct op *op,
         return;
     e = registry_upload_stat(b->r, repo_names[op->repo], id, &got);
     CHECK(e == ERR_OK || e == ERR_UPLOAD_UNKNOWN);
-    if (!e)
+    if (!e && s->lasting && s->kind == FAULT_EIO)
+        CHECK(got >= size);
+    else if (!e)
         CHECK_INT(got, size);
 }
 
@@ -148,7 +154,8 @@ static bool one_case(struct sweep *s, const struct op *op, unsigned long nth, co
             t_fail(t, __FILE__, __LINE__, "after a kill: %s", c.why);
         if (c.r) {
             check_session(s, &c, op, b.broken, b.broken_size);
-            check_session(s, &c, &(struct op){ .repo = 2 }, b.session, b.session_size);
+            if (op->kind != OP_FINISH)
+                check_session(s, &c, &(struct op){ .repo = 2 }, b.session, b.session_size);
         }
         bench_close(&c);
         remove_data(s->crash);
@@ -158,7 +165,7 @@ static bool one_case(struct sweep *s, const struct op *op, unsigned long nth, co
             if (e != op->refused)
                 t_fail(t, __FILE__, __LINE__, "again, without a fault: %s %s", err_text(e), b.why);
         }
-        if (b.r)
+        if (b.r && (s->full || nth % 4 == 0))
             expect(s, &b, "after it was done again", may, true, &got);
     }
     bench_close(&b);
@@ -172,7 +179,7 @@ static bool one_case(struct sweep *s, const struct op *op, unsigned long nth, co
     /* A session that was handed out and broken off stays until it expires; no other file may. */
     if (op->kind == OP_BEGIN || op->kind == OP_FINISH)
         uploads += op->kind == OP_BEGIN ? 1 : -1;
-    if (!s->lasting || s->kind == FAULT_FULL)
+    if (strcmp(s->f.what, "unlinkat") != 0 && !(s->lasting && s->kind == FAULT_EIO))
         CHECK(count_uploads(s->run) == uploads || (fired && op->kind == OP_BEGIN));
     *done = b;
     return fired && !t_failed(t);
@@ -183,6 +190,7 @@ static void sweep_workload(struct t *t, enum fault_kind kind, bool lasting)
     struct sweep s;
     struct bench now, done;
     struct world world;
+    unsigned long step;
     enum err e;
 
     sweep_begin(&s, t, kind, lasting);
@@ -195,7 +203,10 @@ static void sweep_workload(struct t *t, enum fault_kind kind, bool lasting)
         struct worlds may;
 
         may.count = op_worlds(&workload[k], &world, may.w);
-        for (unsigned long nth = 1; one_case(&s, &workload[k], nth, &now, &done, &may); nth++)
+        /* That all later calls fail too changes how an operation cleans up after itself, which
+         * half of the calls are enough to see: in turn the even and the odd ones. */
+        step = lasting && kind == FAULT_EIO && !s.full ? 2 : 1;
+        for (unsigned long nth = 1 + k % step; one_case(&s, &workload[k], nth, &now, &done, &may); nth += step)
             ;
         if (t_failed(t))
             break;
@@ -206,7 +217,7 @@ static void sweep_workload(struct t *t, enum fault_kind kind, bool lasting)
             t_fail(t, __FILE__, __LINE__, "rename");
     }
     printf("# %lu failures tried\n", s.cases);
-    CHECK(t_failed(t) || s.cases > 100);
+    CHECK(t_failed(t) || s.cases > workload_len);
     sweep_end(&s);
 }
 
@@ -230,11 +241,14 @@ static void a_disk_that_is_full_serves_and_takes_again_when_there_is_room(struct
     sweep_workload(t, FAULT_FULL, true);
 }
 
-static void short_reads_and_writes_change_nothing(struct t *t)
+static void one_short_read_or_write_changes_nothing(struct t *t)
 {
     sweep_workload(t, FAULT_SHORT, false);
-    if (!t_failed(t))
-        sweep_workload(t, FAULT_SHORT, true);
+}
+
+static void short_reads_and_writes_change_nothing(struct t *t)
+{
+    sweep_workload(t, FAULT_SHORT, true);
 }
 
 /* The first start of all, cut off by each fault in turn: the next one works. */
@@ -284,4 +298,5 @@ T_MAIN(T(a_first_start_that_fails_can_be_repeated),
        T(a_disk_that_fails_from_some_moment_on_leaves_all_or_nothing),
        T(a_disk_that_is_full_for_a_moment_is_told_as_that),
        T(a_disk_that_is_full_serves_and_takes_again_when_there_is_room),
+       T(one_short_read_or_write_changes_nothing),
        T(short_reads_and_writes_change_nothing))

@@ -47,7 +47,7 @@ static void only_the_bytes_given_are_read(struct t *t)
 static void tags_of_the_specification_are_accepted(struct t *t)
 {
     static const char *const good[] = {
-        "a", "A", "0", "_", "latest", "v1.2.3-rc1_x", "1.", "1-", "__", "sha256-" HEX,
+        "a", "A", "0", "_", "latest", "v1.2.3-rc1_x", "1.", "1-", "__", ("sha256-" HEX),
     };
     char longest[TAG_MAX_BYTES];
 

@@ -101,19 +101,25 @@ def by_push(server, stock, data, memory):
             shutil.rmtree(made, ignore_errors=True)
 
 
-def fill(server, stock, data, memory, stamp):
-    """Make data unless an earlier run left it there, made by the same program (the stamp says)."""
-    mark = data + '.stamp'
+def remove(data):
+    """The stamp first: a folder that is partly gone must not pass for a filled one."""
+    for path in (data + '.stamp', data + '.yml'):
+        if os.path.exists(path):
+            os.unlink(path)
     if os.path.isdir(data):
-        try:
-            with open(mark, encoding='utf-8') as f:
-                if f.read() == stamp:
-                    return False
-        except OSError:
-            pass
         shutil.rmtree(data)
-    if os.path.exists(mark):
-        os.unlink(mark)
+
+
+def fill(server, stock, data, memory, stamp):
+    """Make data unless an earlier run left it there, made by the same version (the stamp says)."""
+    mark = data + '.stamp'
+    try:
+        with open(mark, encoding='utf-8') as f:
+            if f.read() == stamp:
+                return False
+    except FileNotFoundError:
+        pass
+    remove(data)
     if server.name == 'docker-registry':
         os.makedirs(data)
         by_layout(stock, data)

@@ -150,7 +150,8 @@ def push_blob(conn, repo, digest, size, fd, tail, shape):
         where = reply.header('Location')
         reply = conn.call('PUT', wire.with_query(where, 'digest=' + digest))
     else:
-        reply = conn.call('PUT', wire.with_query(where, 'digest=' + digest), [OCTETS], tail, fd, size - len(tail))
+        reply = conn.call('PUT', wire.with_query(where, 'digest=' + digest), [OCTETS], tail, fd,
+                          size - len(tail))
     expect(reply, 201, 'PUT')
     return size
 
@@ -159,7 +160,8 @@ def push_small(conn, repo, digest, body):
     """The shortest push: one POST with digest and body, or what the spec says when that is not taken."""
     reply = conn.call('POST', f'/v2/{repo}/blobs/uploads/?digest={digest}', [OCTETS], body)
     if reply.status == 202:
-        reply = conn.call('PUT', wire.with_query(reply.header('Location'), 'digest=' + digest), [OCTETS], body)
+        where = wire.with_query(reply.header('Location'), 'digest=' + digest)
+        reply = conn.call('PUT', where, [OCTETS], body)
     expect(reply, 201, 'POST with digest')
     return len(body)
 
@@ -203,7 +205,8 @@ def digest_of(data):
 
 
 def put_manifest(conn, repo, tag, manifest):
-    expect(conn.call('PUT', f'/v2/{repo}/manifests/{tag}', [('Content-Type', MANIFEST)], manifest), 201, 'PUT')
+    reply = conn.call('PUT', f'/v2/{repo}/manifests/{tag}', [('Content-Type', MANIFEST)], manifest)
+    expect(reply, 201, 'PUT manifest')
 
 
 def get_manifest(conn, repo, tag):

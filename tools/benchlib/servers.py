@@ -96,8 +96,7 @@ class Server:
         return wire.Conn(self.host, self.port)
 
     def url(self, target):
-        host = f'[{self.host}]' if ':' in self.host else self.host
-        return f'http://{host}:{self.port}{target}'
+        return f'http://{wire.authority(self.host, self.port)}{target}'
 
     def cpu_seconds(self):
         """CPU time of the process tree so far (user and system), or None."""
@@ -205,7 +204,9 @@ class Berth(Local):
         self.version = first_line([self.program, 'version'], self.env())
 
     def argv(self, data):
-        return [self.program, 'serve', '--data', data, '--listen', f'127.0.0.1:{self.port}']
+        # The empty settings file keeps out /etc/berth.conf: what is measured are the defaults.
+        return [self.program, 'serve', '--config', '/dev/null', '--data', data,
+                '--listen', f'127.0.0.1:{self.port}']
 
     def env(self):
         return clean_env('BERTH')

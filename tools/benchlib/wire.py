@@ -25,6 +25,10 @@ class Reply:
         return self.headers.get(name.lower(), '')
 
 
+def authority(host, port):
+    return f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
+
+
 class Conn:
     """One keep-alive connection; it is opened again when the server closes it."""
 
@@ -58,7 +62,7 @@ class Conn:
         """Send a request whose body is the first fd_bytes of fd, then body."""
         if not self.sock:
             self.open()
-        lines = [f'{method} {target} HTTP/1.1', f'Host: {self.host}:{self.port}']
+        lines = [f'{method} {target} HTTP/1.1', 'Host: ' + authority(self.host, self.port)]
         lines += [f'{name}: {value}' for name, value in headers]
         if method not in ('GET', 'HEAD'):
             lines.append(f'Content-Length: {fd_bytes + len(body)}')
