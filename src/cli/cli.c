@@ -145,6 +145,25 @@ int cmd_help(struct cli *cli)
 
 /* ---- options ---- */
 
+/* Say what getopt_long found wrong; it left the option's letter or number in optopt, 0 for an unknown
+ * long one, which is the word it read last. */
+static int wrong_option(const struct cli *cli, int found, const char *word, const struct option *longs,
+                        size_t n)
+{
+    const char *names[OPTIONS], *near;
+
+    if (optopt >= 256)
+        return cli_usage(cli, found == ':' ? "--%s needs a value" : "--%s takes no value",
+                         option_rows[optopt - 256].name);
+    if (optopt > 0)
+        return cli_usage(cli, found == ':' ? "-%c needs a value" : "there is no option -%c", optopt);
+    for (size_t i = 0; i < n; i++)
+        names[i] = longs[i].name;
+    near = suggest(word + strspn(word, "-"), names, n);
+    return cli_usage(cli, "there is no option %s%s%s%s", word, near ? "; is it --" : "", near ? near : "",
+                     near ? "?" : "");
+}
+
 /* Read the options of cli->command. *help: the help is asked for. Returns an exit code. */
 static int parse_options(struct cli *cli, int argc, char **argv, bool *help)
 {
@@ -175,21 +194,8 @@ static int parse_options(struct cli *cli, int argc, char **argv, bool *help)
         at = getopt_long(argc, argv, shorts, longs, &index);
         if (at == -1)
             break;
-        if (at == ':') {
-            return cli_usage(cli, "%s needs a value", argv[optind - 1]);
-        } else if (at == '?') {
-            const char *typed = argv[optind - 1], *names[OPTIONS], *near;
-
-            if (optopt > 0 && optopt < 256)
-                return cli_usage(cli, "there is no option -%c", optopt);
-            if (optopt >= 256)
-                return cli_usage(cli, "--%s takes no value", option_rows[optopt - 256].name);
-            for (int i = 0; i < n; i++)
-                names[i] = longs[i].name;
-            near = suggest(typed + strspn(typed, "-"), names, (size_t)n);
-            return cli_usage(cli, "there is no option %s%s%s%s", typed, near ? "; is it --" : "",
-                             near ? near : "", near ? "?" : "");
-        }
+        if (at == ':' || at == '?')
+            return wrong_option(cli, at, argv[optind - 1], longs, (size_t)n);
         for (int i = 0; i < n && !o; i++)
             if (at == 256 + rows[i] || (at < 256 && at == option_rows[rows[i]].letter))
                 o = &option_rows[rows[i]];

@@ -80,6 +80,9 @@ enum err cli_open(struct cli *cli, struct registry **out);
 /* Say why the data directory could not be opened; nothing for ERR_OK. */
 void cli_say_open(const struct cli *cli, enum err e);
 
+/* Why a change of the data directory failed, for people. */
+const char *cli_why(const struct cli *cli, enum err e);
+
 /* REPO:TAG, REPO@DIGEST or REPO, as people type it. On failure has said what is wrong. */
 enum err cli_image(const char *text, struct image_ref *out);
 /* The same for a repository's name alone. */

@@ -53,7 +53,7 @@ int cmd_rebuild(struct cli *cli)
     else if (e == ERR_NOT_FOUND)
         cli_say("no data directory at %s: name it with --data", data);
     else if (e)
-        cli_say("no new catalogue was made: %s", err_text(e));
+        cli_say("no new catalogue was made: %s", cli_why(cli, e));
     if (e)
         return cli_exit(e);
     if (cli->json)

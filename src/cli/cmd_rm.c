@@ -17,7 +17,7 @@ struct removal {
 static void tell(struct removal *rm, const char *what, enum err e)
 {
     struct buf *b = e ? &rm->failed : &rm->removed;
-    const char *why = err_text(e);
+    const char *why = cli_why(rm->cli, e);
     int code = cli_exit(e);
 
     if (e == ERR_MANIFEST_UNKNOWN || e == ERR_NAME_UNKNOWN)

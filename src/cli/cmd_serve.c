@@ -228,6 +228,9 @@ static enum err start(struct serving *sv)
         cli_say_open(sv->cli, e);
         return e;
     }
+    if (access(s->data, W_OK))
+        log_msg(log, LOG_WARN, "%s cannot be written to (%s): pulls are served, pushes fail", s->data,
+                strerror(errno));
     ac.registry = sv->registry;
     if ((e = api_open(&sv->api, &ac))) {
         cli_say("cannot start: %s", err_text(e));

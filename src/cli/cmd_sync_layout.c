@@ -12,6 +12,6 @@ int cmd_sync_layout(struct cli *cli)
     e = layout_sync(r);
     registry_close(r);
     if (e)
-        cli_say("%s/index.json could not be written: %s", cli->settings.data, err_text(e));
+        cli_say("%s/index.json could not be written: %s", cli->settings.data, cli_why(cli, e));
     return cli_exit(e);
 }

@@ -65,7 +65,7 @@ out:
     else if (e == ERR_MANIFEST_UNKNOWN)
         cli_say("no repository \"%s\": \"berth ls\" lists them", image.name);
     else if (e)
-        cli_say("%s could not be tagged: %s", cli->argv[0], err_text(e));
+        cli_say("%s could not be tagged: %s", cli->argv[0], cli_why(cli, e));
     registry_close(r);
     buf_free(&b);
     return cli_exit(e);

@@ -1,4 +1,5 @@
 /* open.c - what commands do before their own work: open the data directory, read names. */
+#include <errno.h>
 #include <pwd.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,6 +48,14 @@ enum err cli_open(struct cli *cli, struct registry **out)
 
     cli_say_open(cli, e);
     return e;
+}
+
+const char *cli_why(const struct cli *cli, enum err e)
+{
+    /* Far more often than a broken disk it is the wrong user. */
+    if (e == ERR_IO && access(cli->settings.data, W_OK) && errno == EACCES)
+        return "this user may not write to the data directory";
+    return err_text(e);
 }
 
 /* A name that begins with host and port, as docker and podman want it, is the likeliest mistake. */

@@ -168,6 +168,16 @@ const struct sockaddr *seam_address(const struct seam *s, unsigned n)
     return n < ctx->num_listening_sockets ? &ctx->listening_sockets[n].lsa.sa : NULL;
 }
 
+unsigned seam_workers(const struct seam *s)
+{
+    const struct mg_context *ctx = (const struct mg_context *)s;
+    unsigned n = 0;
+
+    while (n < ctx->cfg_worker_threads && ctx->worker_threadids[n] != 0)
+        n++; /* civetweb stops at the first that cannot be created, and says so */
+    return n;
+}
+
 /* mg_stop() in two halves, so that running requests can be given time between them: it raises the
  * flag and waits for the threads in one go, and calling it after raising the flag ourselves could
  * wait for ever (it would lower a "2", all done, to a "1"). */

@@ -33,6 +33,9 @@ enum err seam_start(struct seam **out, const struct seam_config *cfg);
 /* The n-th bound address, its real port filled in; NULL from n on. */
 const struct sockaddr *seam_address(const struct seam *s, unsigned n);
 
+/* How many workers could be started. */
+unsigned seam_workers(const struct seam *s);
+
 /* Accept nothing more and close what waits in the queue. Connections being served go on. */
 void seam_stop_begin(struct seam *s);
 /* Wait for every worker to leave its connection, then free everything. */

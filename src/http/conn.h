@@ -95,8 +95,9 @@ struct http_server {
     struct conn *conns; /* one for each worker */
     pthread_mutex_t lock; /* over wire.fd of each, -1 when it serves none, and over cutting */
     pthread_cond_t none_left;
-    atomic_uint active;    /* workers that hold a connection */
-    atomic_uint evictable; /* of them, those that wait idle and may be asked to leave */
+    atomic_uint workers;   /* that could be started */
+    atomic_uint active;    /* of them, those that hold a connection */
+    atomic_uint evictable; /* of these, those that wait idle and may be asked to leave */
     atomic_bool stopping;  /* replies close, idle connections leave */
     bool cutting;          /* the time to finish is over */
     int stop_event;        /* readable from the moment the server stops */

@@ -19,12 +19,12 @@
 
 bool server_is_busy(const struct http_server *s)
 {
-    return (uint64_t)atomic_load(&s->active) * 4 > (uint64_t)s->cfg.workers * 3;
+    return (uint64_t)atomic_load(&s->active) * 4 > (uint64_t)atomic_load(&s->workers) * 3;
 }
 
 bool server_is_full(const struct http_server *s)
 {
-    return atomic_load(&s->active) >= s->cfg.workers;
+    return atomic_load(&s->active) >= atomic_load(&s->workers);
 }
 
 static void set_peer(struct conn *c, const struct sockaddr *peer)
@@ -102,6 +102,7 @@ enum err server_new(struct http_server **out, const struct http_config *cfg,
     s->cfg = *cfg;
     s->handler = *handler;
     s->log = log;
+    atomic_init(&s->workers, cfg->workers);
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -207,9 +208,8 @@ static void complain(void *arg, const char *text)
 
     if (atomic_load(&s->started)) /* rare: a socket option that was refused */
         log_msg(s->log, LOG_WARN, "%s", text);
-    else
-        str_copy_n(s->complaint, sizeof s->complaint, text,
-                   strnlen(text, sizeof s->complaint - 1)); /* the last one is the cause */
+    else if (s->complaint[0] == '\0') /* the first one is the cause */
+        str_copy_n(s->complaint, sizeof s->complaint, text, strnlen(text, sizeof s->complaint - 1));
 }
 
 static void keep_address(struct http_server *s, const struct sockaddr *a)
@@ -251,6 +251,10 @@ enum err http_server_start(struct http_server **out, const struct http_config *c
     }
     s->seam_cfg.ports = NULL; /* civetweb has its copy */
     atomic_store(&s->started, true);
+    /* Where threads are scarce, fewer workers are better than none; the others must not be counted on. */
+    atomic_store(&s->workers, seam_workers(s->seam));
+    if (s->complaint[0])
+        log_msg(log, LOG_WARN, "%u of %u workers started: %s", seam_workers(s->seam), cfg->workers, s->complaint);
     for (unsigned i = 0; i < HTTP_LISTEN_MAX && (a = seam_address(s->seam, i)); i++)
         keep_address(s, a);
     *out = s;

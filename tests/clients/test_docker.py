@@ -168,7 +168,8 @@ def test_docker_manifest_makes_a_list_of_images_of_two_repositories(registry, do
     assert layers == [images.tar({"etc": images.directory(), "etc/arch": images.file("riscv64")})]
 
 
-BIG = 96 * 1024 * 1024
+MIB = 1024 * 1024
+BIG = 96 * MIB
 
 
 def test_docker_goes_on_with_a_push_when_a_killed_server_is_back(registry, docker):
@@ -182,7 +183,7 @@ def test_docker_goes_on_with_a_push_when_a_killed_server_is_back(registry, docke
     before = engines.bytes_below(registry.data)
     with ThreadPoolExecutor(1) as pool:
         push = pool.submit(docker, "push", name)
-        engines.wait_until(lambda: received() > 4 * 1024 * 1024, "docker push began")
+        engines.wait_until(lambda: received() > 4 * MIB, "docker push began")
         registry.kill()
         assert received() < BIG, "the push was over before the server was killed"
         registry.start()
@@ -198,18 +199,22 @@ def test_docker_goes_on_with_a_pull_where_a_killed_server_broke_it_off(registry,
     layer = images.tar({"noise": images.file(images.noise(BIG, 4))})
     image_id = docker.load(name, [layer])
     docker("push", name)
-    docker.forget(name)
 
     def received():
         return engines.bytes_below(docker.folder / "data" / "tmp", "GetImageBlob*")
 
-    with ThreadPoolExecutor(1) as pool:
-        pull = pool.submit(docker, "pull", name)
-        engines.wait_until(lambda: received() > 1024 * 1024, "docker pull began")
-        registry.kill()
-        assert received() < BIG, "the pull was over before the server was killed"
-        registry.start()
-        pull.result()
+    # A pull may be over before it is cut off: then once more.
+    for _ in range(5):
+        docker.forget(name)
+        with ThreadPoolExecutor(1) as pool:
+            pull = pool.submit(docker, "pull", name)
+            engines.wait_until(lambda: received() > MIB or pull.done(), "docker pull began")
+            registry.kill()
+            registry.start()
+            pull.result()
+        if registry.count_requests(method="GET", status=206):
+            break
+    else:
+        raise AssertionError("no pull asked for the rest of a layer")
 
-    assert registry.count_requests(method="GET", status=206) == 1
     assert docker.saved(name) == (image_id, [layer])

@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import engines
 import images
-import pytest
 
 GIB = 1 << 30
-MIB = 1 << 20
-PEAK_MIB = 24
+PEAK_KIB = 24 << 10
+# The address sanitizer keeps shadow memory and freed blocks besides; this still is far less than
+# the layer that passes through.
+SANITIZED_PEAK_KIB = 96 << 10
 
 
 def test_an_acknowledged_push_survives_a_killed_server(registry, docker):
@@ -52,8 +53,7 @@ def test_clients_push_the_same_image_at_once_and_one_copy_is_kept(registry, benc
 
 
 def test_a_layer_of_2_gib_passes_through_a_small_server(registry, skopeo, layout, bench):
-    if registry.status_field("VmSize") > 1 << 30:
-        pytest.skip("this berth was built with the address sanitizer, which needs memory of its own")
+    sanitized = registry.status_field("VmSize") > 1 << 30  # KiB: its shadow of the address space
     layer = layout.big_layer(2 * GIB)
     layout.tag("big", layout.image_of([layer]))
     skopeo.copy(layout.ref("big"), registry.docker("team/big:1"), timeout=240)
@@ -67,7 +67,7 @@ def test_a_layer_of_2_gib_passes_through_a_small_server(registry, skopeo, layout
     assert images.file_sha256(blob) == layer[0]["digest"]
     peak = registry.status_field("VmHWM")
     print(f"peak memory: {pushed} KiB after the push, {peak} KiB after the pull")
-    assert peak < PEAK_MIB * MIB // 1024
+    assert peak < (SANITIZED_PEAK_KIB if sanitized else PEAK_KIB)
 
 
 def test_the_data_directory_of_a_stopped_server_is_an_oci_layout(registry, skopeo, layout, bench):

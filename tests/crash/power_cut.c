@@ -9,7 +9,8 @@
  *   it is an image layout, and no file in blobs/ has a wrong name;
  *   it goes on: content can be pushed, tagged and listed again.
  * Of those folders a systematic part is tried at each point and, on top, some chosen by a seed.
- * --self-test breaks a promise of the disk and expects that it is noticed.
+ * The same with a sync that fails just before. At the end a disk that lies about its syncs shows that
+ * a broken promise would be noticed (--self-test: only that).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -36,6 +37,8 @@ struct options {
     unsigned go_on_every;  /* one of so many folders is also written to */
     unsigned again_every;  /* one of so many is also cut off while it opens */
     bool full, self_test;
+    bool few;              /* only the plainest states of a point */
+    size_t from, to;       /* of the record; 0: its end */
     bool only;             /* a single state, as a failure printed it */
     size_t only_point;
     struct choice only_choice;
@@ -419,6 +422,15 @@ static bool try_point(struct sim *s, struct disk *d, const struct mark *m)
     bool ok = true;
 
     s->n.points++;
+    if (s->o->few) {
+        for (unsigned i = 0; i < 4; i++) {
+            struct choice c = { .entries = i & 1 ? ENTRIES_ALL : ENTRIES_NONE,
+                                .bytes = i & 2 ? BYTES_ALL : BYTES_NONE };
+
+            ok &= try_state(s, d, &c, m);
+        }
+        return ok;
+    }
     for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++) {
         if (i && !disk_pending_bytes(d))
             break;
@@ -459,7 +471,7 @@ static bool try_record(struct sim *s, bool stop)
         disk_step(d);
         if (rec->kind == REC_MARK)
             m = &s->marks[rec->mark];
-        if (!m)
+        if (!m || disk_at(d) <= s->o->from || (s->o->to && disk_at(d) > s->o->to))
             continue;
         if (!s->o->only)
             ok &= try_point(s, d, m);
@@ -563,35 +575,33 @@ static bool main_run(struct sim *s)
 }
 
 /* Each sync in turn fails, and what it should have written is lost for good; the operation is told
- * of it and tries again; later the power is cut. */
+ * of it and tries again; soon after the power is cut. */
 static bool run_failing_syncs(struct sim *s)
 {
-    struct options light = *s->o, *o = &light;
-    const struct options *saved = s->o;
-    unsigned n = 1, step = saved->full ? 1 : 5;
+    const struct options *given = s->o;
+    struct options o = *given;
+    unsigned job = s->job, step = given->full ? 1 : 7;
     bool ok = true, more = true;
 
-    o->samples = saved->full ? 2 : 0;
-    o->go_on_every = 50;
-    o->again_every = 0;
-    o->jobs = 1; /* this process does all states of its own syncs */
-    for (n = 1 + s->job * step; more && ok; n += step * saved->jobs) {
-        unsigned job = s->job;
-
-        s->o = saved;
-        if (!record_workload(s, IGNORE_NOTHING, n)) {
+    o.few = true;
+    o.again_every = 0;
+    o.go_on_every = 50;
+    o.jobs = 1; /* this process does all states of the syncs that are its share */
+    s->o = &o;
+    s->job = 0;
+    for (unsigned n = 1 + job * step; more && ok; n += step * given->jobs) {
+        ok = record_workload(s, IGNORE_NOTHING, n);
+        if (!ok)
             printf("# sync %u fails: %s\n", n, s->why);
-            ok = false;
-        }
         more = s->rec.syncs >= n;
-        s->o = o;
-        s->job = 0;
+        o.from = s->rec.failed_at;
+        o.to = o.from + (given->full ? 200 : 50);
         if (ok && more)
             ok = try_record(s, true);
-        s->job = job;
         record_end(&s->rec);
     }
-    s->o = saved;
+    s->o = given;
+    s->job = job;
     return ok;
 }
 
@@ -610,6 +620,8 @@ static bool failing_syncs(struct sim *s)
 /* With a disk that lies, the simulator must find a broken promise. */
 static bool self_test(struct sim *s)
 {
+    const struct options *given = s->o;
+    struct options o = *given;
     static const struct { enum record_ignore ignore; const char *name; } lies[] = {
         { IGNORE_UPLOAD_SYNC, "it_is_noticed_when_the_bytes_of_an_upload_are_not_synced" },
         { IGNORE_BLOB_DIR, "it_is_noticed_when_the_blob_folders_are_not_synced" },
@@ -618,10 +630,13 @@ static bool self_test(struct sim *s)
     };
     bool all = true;
 
+    o.jobs = 1;
+    s->o = &o;
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
         bool found = false;
 
         memset(&s->n, 0, sizeof s->n);
+        s->job = 0;
         s->n.failures = FAILURES_SHOWN; /* not a word about them: they are what is wanted */
         if (!record_workload(s, lies[i].ignore, 0)) {
             printf("# %s\n", s->why);
@@ -634,6 +649,7 @@ static bool self_test(struct sim *s)
         say(found, lies[i].name);
         all &= found;
     }
+    s->o = given;
     return all;
 }
 
@@ -684,7 +700,7 @@ static bool parse(struct options *o, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct options o = { .samples = 3, .seed = 1, .jobs = 2, .go_on_every = 20, .again_every = 400 };
+    struct options o = { .samples = 2, .seed = 1, .jobs = 2, .go_on_every = 25, .again_every = 1000 };
     static struct sim s;
     bool ok;
 
@@ -706,8 +722,10 @@ int main(int argc, char **argv)
         ok = self_test(&s);
     } else {
         ok = main_run(&s);
-        if (ok && !o.only)
-            ok = failing_syncs(&s);
+        if (!o.only) {
+            ok &= failing_syncs(&s);
+            ok &= self_test(&s);
+        }
     }
     if (!(o.only && o.keep))
         remove_data(s.dir);

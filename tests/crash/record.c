@@ -164,6 +164,7 @@ static bool synced(struct record *r, int node, bool folder, bool sql)
         return true;
     r->syncs++;
     if (r->syncs == r->fail_sync) {
+        r->failed_at = r->count;
         if (!folder)
             add(r, REC_SYNC_FAILED, node);
         return false;

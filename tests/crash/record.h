@@ -55,6 +55,7 @@ struct record {
     const char *vfs;
     enum record_ignore ignore;
     unsigned fail_sync;      /* the n-th sync fails with EIO; 0: none */
+    size_t failed_at;        /* where in the record it did */
     unsigned syncs;          /* so far */
     struct rec *recs;
     size_t count, cap;

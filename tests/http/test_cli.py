@@ -9,8 +9,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from harness import (BERTH, OCI_INDEX, ROOT, SANITIZER_MARKS, Server, digest_of, free_port, index_manifest,
@@ -536,6 +538,39 @@ def test_commands_work_without_a_server(own):
         with own.client() as c:
             assert c.get("/v2/some/app/tags/list").json()["tags"] == ["2"]
             assert c.get("/v2/some/app/manifests/2").digest == image.digest
+
+
+@pytest.fixture
+def readable():
+    """A data directory that a user may read and not write, and how to run as that user."""
+    folder = Path(tempfile.mkdtemp(prefix="berth-test-"))  # pytest's own are closed to other users
+    folder.chmod(0o755)
+    s = Server(folder / "run", data=folder / "data").start()
+    with s.client() as c:
+        push_image(c, "some/app", "1")
+    s.stop()
+    s.data.chmod(0o555)
+    program = shutil.copy(BERTH, folder / "berth")
+
+    def run(*args, **options):
+        user = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+        return subprocess.run([program, *args, "--data", s.data], stdin=subprocess.DEVNULL, timeout=60,
+                              capture_output=True, text=True, env=environment(), cwd="/", **user, **options)
+
+    run.server = s
+    yield run
+    s.data.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def test_a_user_who_may_not_write_reads_and_is_told_why_no_more(readable):
+    assert readable("ls", "some/app").stdout.splitlines()[1].startswith("1  ")
+    assert "the catalogue is sound" in readable("check", "--deep").stdout
+    for args in (["tag", "some/app:1", "2"], ["rm", "some/app:1"], ["rebuild", "--force"], ["sync-layout"]):
+        done = readable(*args)
+        assert done.returncode == FAULT, done
+        assert "this user may not write to the data directory" in done.stderr.splitlines()[-1], done.stderr
+    assert readable("ls", "some/app").stdout.splitlines()[1].startswith("1  ")
 
 
 # rebuild and sync-layout. -------------------------------------------------------------------------

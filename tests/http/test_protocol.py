@@ -149,7 +149,7 @@ def test_a_connection_serves_many_requests(raw):
 
 def test_pipelined_requests_are_answered_in_order(raw):
     requests = [b"GET /v2/ HTTP/1.1\r\n", b"HEAD /v2/nobody/manifests/x HTTP/1.1\r\n",
-                b"GET /livez HTTP/1.1\r\n", b"DELETE /v2/ HTTP/1.1\r\n"]
+                b"GET /v2/_catalog HTTP/1.1\r\n", b"DELETE /v2/ HTTP/1.1\r\n"]
     raw.send(b"".join(r + HOST + b"\r\n" for r in requests * 25))
     for _ in range(25):
         assert raw.reply()[0] == 200
@@ -164,7 +164,7 @@ def test_a_pipelined_request_may_follow_a_body(server, raw, repo):
     patch = b"PATCH " + location + b" HTTP/1.1\r\n" + HOST
     raw.send(patch + b"Content-Length: 5\r\n\r\nhello" + b"GET /v2/ HTTP/1.1\r\n" + HOST + b"\r\n" +
              patch + b"Transfer-Encoding: chunked\r\n\r\n6\r\n world\r\n0\r\n\r\n" +
-             b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n")
+             b"GET /v2/_catalog HTTP/1.1\r\n" + HOST + b"\r\n")
     assert [raw.reply()[0] for _ in range(4)] == [202, 200, 202, 200]
     assert upload_size(server, location.decode()) == 11
 

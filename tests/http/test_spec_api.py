@@ -241,6 +241,31 @@ def test_http_1_0_without_host_is_answered(server):
     assert re.match(rb"HTTP/1\.[01] 200 ", exchange(server, b"GET /v2/ HTTP/1.0\r\n\r\n"))
 
 
+def test_http_1_1_without_host_is_400(server):
+    assert exchange(server, b"GET /v2/ HTTP/1.1\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+
+
+def test_http_absolute_target_is_understood(server):
+    get = b"GET http://registry.example/v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    got = exchange(server, get)
+    assert got.startswith(b"HTTP/1.1 200 ")
+
+
+def test_http_body_of_a_get_is_passed_over(server):
+    get = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n"
+    got = exchange(server, get + b"Content-Length: 5\r\n\r\nhello" + get + b"Connection: close\r\n\r\n")
+    assert got.count(b"HTTP/1.1 200 ") == 2
+
+
+def test_http_chunk_extensions_and_trailers_are_passed_over(server, client, repo):
+    body = noise(3, "trailer")
+    target = f"/v2/{repo}/blobs/uploads/?digest={digest_of(body)}"
+    head = f"POST {target} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    got = exchange(server, head.encode() + b"3;a=b\r\n" + body + b"\r\n0\r\nX-Trailer: y\r\n\r\n")
+    assert got.startswith(b"HTTP/1.1 201 ")
+    assert client.get(f"/v2/{repo}/blobs/{digest_of(body)}").body == body
+
+
 def test_http_keep_alive_carries_many_requests(client, repo):
     push_image(client, repo, "v1")
     first = client.get("/v2/")

@@ -137,6 +137,13 @@ def test_listing_tags_last_is_empty_at_the_beginning(client, repo):
     assert tags_of(client.get(f"/v2/{repo}/tags/list?n=2&last=")) == ["a", "b"]
 
 
+@pytest.mark.parametrize("last", ["x" * 300, "%00", "%zz", "%C3%A9", "a/b", "."])
+def test_listing_tags_last_that_is_no_tag_is_refused_or_just_a_place_in_the_order(client, repo, last):
+    push_tags(client, repo, "abc")
+    reply = client.get(f"/v2/{repo}/tags/list?last={last}")
+    assert reply.status == 400 or set(tags_of(reply)) <= set("abc")
+
+
 def test_listing_tags_goes_on_when_the_last_was_deleted_meanwhile(client, repo):
     push_tags(client, repo, "abcd")
     reply = client.get(f"/v2/{repo}/tags/list?n=2")

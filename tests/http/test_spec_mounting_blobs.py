@@ -67,6 +67,19 @@ def test_mounting_a_blob_that_is_nowhere_begins_an_upload(client, repo, source):
     check_upload_begun(client, repo, mount(client, repo, f"mount={no_digest()}"))
 
 
+def test_mounting_a_blob_that_was_deleted_everywhere_begins_an_upload(client, repo, source):
+    digest = push_blob(client, source, noise(1000, "deleted"))
+    assert client.delete(f"/v2/{source}/blobs/{digest}").status == 202
+    check_upload_begun(client, repo, mount(client, repo, f"mount={digest}&from={source}"))
+    check_upload_begun(client, repo, mount(client, repo, f"mount={digest}"))
+
+
+def test_mounting_a_blob_looks_in_from_only(client, repo, source):
+    digest = push_blob(client, source, noise(1000, "elsewhere"))
+    push_blob(client, repo + "-third", b"the repository is there")
+    check_upload_begun(client, repo, mount(client, repo, f"mount={digest}&from={repo}-third"))
+
+
 def test_mounting_a_blob_from_an_unknown_repository_begins_an_upload(client, repo):
     reply = mount(client, repo, f"mount={no_digest()}&from=no/such/repository")
     check_upload_begun(client, repo, reply)

@@ -29,7 +29,7 @@ struct t_case {
     bool concurrent;
 };
 
-enum { T_TIMEOUT_SECONDS = 300 };
+enum { T_TIMEOUT_SECONDS = 900 };
 
 /* Record a failure and go on. They expect the test's "struct t *t" in scope. */
 #define CHECK(cond) ((cond) ? (void)0 : t_fail(t, __FILE__, __LINE__, "%s", #cond))
