@@ -81,19 +81,19 @@ static enum err handle(void *arg, struct http_req *req, struct http_res *res)
         route = route_find(http_method(req), call.resource);
         e = route != NULL ? route->handle(api, &call, req, res) : ERR_METHOD;
     }
-    if (e == ERR_OK || http_head_sent(res))
+    if (e == ERR_OK || e == ERR_GONE || http_head_sent(res))
         return e;
     reply_error(res, &call, e);
     return ERR_OK;
 }
 
-/* The request never got as far as a handler: it was malformed. */
-static void on_error(void *arg, struct http_req *req, struct http_res *res, enum err e)
+/* The request never got as far as a handler. */
+static void on_refused(void *arg, struct http_req *req, struct http_res *res, int status)
 {
     (void)arg;
     (void)req;
     common_headers(res);
-    reply_error(res, NULL, e);
+    reply_refused(res, status);
 }
 
 static void on_done(void *arg, struct http_req *req, struct http_res *res)
@@ -117,7 +117,7 @@ static void on_done(void *arg, struct http_req *req, struct http_res *res)
 
 struct http_handler api_handler(struct api *api)
 {
-    return (struct http_handler){ .handle = handle, .on_error = on_error, .on_done = on_done, .arg = api };
+    return (struct http_handler){ .handle = handle, .on_refused = on_refused, .on_done = on_done, .arg = api };
 }
 
 enum err api_base(struct api *api, struct call *call, struct http_req *req, struct http_res *res)

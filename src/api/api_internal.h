@@ -58,6 +58,8 @@ void route_allow(enum resource resource, char *out, size_t cap);
 
 /* Send the reply that belongs to e. */
 void reply_error(struct http_res *res, const struct call *call, enum err e);
+/* The same for a request that HTTP itself refuses. */
+void reply_refused(struct http_res *res, int status);
 enum err reply_empty(struct http_res *res, int status);
 enum err reply_json(struct http_res *res, int status, const char *content_type, const struct buf *body);
 /* Docker-Content-Digest. */

@@ -5,36 +5,43 @@
 #include <unistd.h>
 
 #include "api/api_internal.h"
+#include "base/rand.h"
 #include "oci/etag.h"
 #include "oci/range.h"
 
-#define BOUNDARY      "berth-8f1d2c6a4b7e4f0f9a53"
-#define PART_HEAD_MAX 160 /* bytes before the content of one part */
+#define BOUNDARY_BYTES 16
+#define BOUNDARY_MAX   (2 * BOUNDARY_BYTES) /* hex digits */
+#define PART_HEAD_MAX  192                  /* bytes before the content of one part */
 
-static int part_head(char out[PART_HEAD_MAX], const struct range *r, uint64_t size, bool first)
+static int part_head(char out[PART_HEAD_MAX], const char *boundary, const struct range *r, uint64_t size, bool first)
 {
     return snprintf(out, PART_HEAD_MAX,
-                    "%s--" BOUNDARY "\r\nContent-Type: application/octet-stream\r\n"
+                    "%s--%s\r\nContent-Type: application/octet-stream\r\n"
                     "Content-Range: bytes %llu-%llu/%llu\r\n\r\n",
-                    first ? "" : "\r\n", (unsigned long long)r->first, (unsigned long long)r->last,
+                    first ? "" : "\r\n", boundary, (unsigned long long)r->first, (unsigned long long)r->last,
                     (unsigned long long)size);
 }
 
-/* Several ranges in one reply. RFC 9110, 14.6. */
-static enum err send_parts(struct http_res *res, int fd, uint64_t size, const struct range *r, size_t count)
+/* Several ranges in one reply. RFC 9110, 14.6. The boundary is drawn anew each time: content that held it
+ * could pass for parts that nobody sent. */
+static enum err send_parts(struct api *api, struct http_res *res, int fd, uint64_t size, const struct range *r,
+                           size_t count)
 {
-    static const char tail[] = "\r\n--" BOUNDARY "--\r\n";
-    char head[PART_HEAD_MAX];
-    uint64_t total = strlen(tail);
+    char boundary[BOUNDARY_MAX + 1], tail[BOUNDARY_MAX + 9], head[PART_HEAD_MAX];
+    uint64_t total;
     enum err e;
 
+    if ((e = rand_hex(boundary, BOUNDARY_BYTES, api->cfg.log)) ||
+        (e = str_format(tail, sizeof tail, "\r\n--%s--\r\n", boundary)))
+        return e;
+    total = strlen(tail);
     for (size_t i = 0; i < count; i++)
-        total += (uint64_t)part_head(head, &r[i], size, i == 0) + (r[i].last - r[i].first + 1);
-    http_set(res, "Content-Type", "multipart/byteranges; boundary=" BOUNDARY);
+        total += (uint64_t)part_head(head, boundary, &r[i], size, i == 0) + (r[i].last - r[i].first + 1);
+    http_set_fmt(res, "Content-Type", "multipart/byteranges; boundary=%s", boundary);
     if ((e = http_send_head(res, total)))
         return e;
     for (size_t i = 0; i < count; i++) {
-        int n = part_head(head, &r[i], size, i == 0);
+        int n = part_head(head, boundary, &r[i], size, i == 0);
 
         if ((e = http_write(res, head, (size_t)n)) ||
             (e = http_write_file(res, fd, r[i].first, r[i].last - r[i].first + 1)))
@@ -59,12 +66,12 @@ static enum err ranges_asked(struct http_req *req, struct http_res *res, const s
     if (only_if != NULL && (strcmp(only_if, "*") == 0 || !etag_matches(only_if, etag)))
         return ERR_OK;
     e = range_parse(header, size, r, count);
-    if (e == ERR_RANGE)
+    if (e == ERR_OUTSIDE)
         http_set_fmt(res, "Content-Range", "bytes */%llu", (unsigned long long)size);
     return e;
 }
 
-static enum err send_blob(struct http_req *req, struct http_res *res, struct call *call, const struct digest *d,
+static enum err send_blob(struct api *api, struct http_req *req, struct http_res *res, const struct digest *d,
                           int fd, uint64_t size)
 {
     struct range r[RANGE_COUNT_MAX];
@@ -75,13 +82,11 @@ static enum err send_blob(struct http_req *req, struct http_res *res, struct cal
     http_set(res, "Accept-Ranges", "bytes");
     if (reply_not_modified(req, res, d))
         return reply_empty(res, 304);
-    if ((e = ranges_asked(req, res, d, size, r, &count))) {
-        (void)str_copy(call->detail, sizeof call->detail, "the range lies outside the blob");
+    if ((e = ranges_asked(req, res, d, size, r, &count)))
         return e;
-    }
     http_status(res, count > 0 ? 206 : 200);
     if (count > 1)
-        return send_parts(res, fd, size, r, count);
+        return send_parts(api, res, fd, size, r, count);
     http_set(res, "Content-Type", "application/octet-stream");
     if (count == 0)
         return http_send_file(res, fd, 0, size);
@@ -101,7 +106,7 @@ enum err api_blob_get(struct api *api, struct call *call, struct http_req *req, 
         (e = registry_blob_open(api->cfg.registry, call->repo, &d, &fd, &size)))
         return e;
     reply_namespace(req, res);
-    e = send_blob(req, res, call, &d, fd, size);
+    e = send_blob(api, req, res, &d, fd, size);
     close(fd);
     return e;
 }

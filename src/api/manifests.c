@@ -6,9 +6,9 @@
 
 #include "api/api_internal.h"
 
-/* Reading a manifest takes about so many times its length, the tree of its JSON included. */
-#define MEMORY_FACTOR  4
-#define BODY_STEP_BYTES 16384u
+#define SMALL_BYTES   65536u /* a manifest below this is never spooled */
+/* Reading a manifest takes up to so many times its length, the tree of its JSON included. */
+#define MEMORY_FACTOR 6u
 
 /* A reference that stands in the path. What cannot be a tag names nothing; a broken digest is told. */
 static enum err call_reference(struct call *call, struct reference *out)
@@ -49,74 +49,89 @@ enum err api_manifest_get(struct api *api, struct call *call, struct http_req *r
     return e;
 }
 
-/* A body that is held whole, with its share of the common memory. */
+/* A manifest on its way in. Most are small and come into memory at once. A larger one goes to a file first:
+ * memory for it is claimed only when all of it is there, so that a slow client holds none. */
 struct body {
     struct api *api;
-    char *p;
-    size_t len, cap;
-    uint64_t claimed;
+    char *p;          /* the bytes, once all are there */
+    size_t len;
+    uint64_t claimed; /* of the common memory */
+    struct upload *spool;
 };
-
-static enum err body_grow(struct body *b, size_t cap)
-{
-    uint64_t need = (uint64_t)cap * MEMORY_FACTOR;
-    char *p;
-    enum err e;
-
-    if ((e = memory_claim(b->api, need - b->claimed)))
-        return e;
-    b->claimed = need;
-    p = realloc(b->p, cap);
-    if (p == NULL)
-        return log_fail(b->api->cfg.log, ERR_NO_MEMORY, "receive a manifest: out of memory");
-    b->p = p;
-    b->cap = cap;
-    return ERR_OK;
-}
 
 static void body_free(struct body *b)
 {
     if (b->claimed > 0)
         memory_release(b->api, b->claimed);
+    if (b->spool != NULL)
+        upload_cancel(b->spool);
+    upload_close(b->spool);
     free(b->p);
 }
 
-static enum err body_read(struct body *b, struct http_req *req)
+/* Fill p with up to cap bytes; fewer only at the end of the body. */
+static enum err read_full(struct http_req *req, char *p, size_t cap, size_t *len)
 {
-    uint64_t length;
     size_t n;
     enum err e;
 
-    if (http_content_length(req, &length)) {
-        if (length > MANIFEST_BYTES_MAX)
+    for (*len = 0; *len < cap; *len += n) {
+        if ((e = http_read(req, p + *len, cap - *len, &n)))
+            return e;
+        if (n == 0)
+            break;
+    }
+    return ERR_OK;
+}
+
+/* Move what is in memory and what still comes to the spool. */
+static enum err spool_rest(struct body *b, const char *repo, struct http_req *req)
+{
+    size_t n;
+    enum err e;
+
+    if ((e = registry_upload_begin(&b->spool, b->api->cfg.registry, repo, DIGEST_SHA256)))
+        return e;
+    for (n = b->len; n > 0;) {
+        if (upload_size(b->spool) + n > MANIFEST_BYTES_MAX)
             return ERR_TOO_LARGE;
-        if (length > 0 && (e = body_grow(b, (size_t)length)))
+        if ((e = upload_append(b->spool, b->p, n)) || (e = read_full(req, b->p, SMALL_BYTES, &n)))
             return e;
     }
-    for (;;) {
-        char more;
+    return ERR_OK;
+}
 
-        if (b->len < b->cap) {
-            if ((e = http_read(req, b->p + b->len, b->cap - b->len, &n)))
-                return e;
-            b->len += n;
-        } else {
-            /* Full: only the true end, or one more byte, tells whether that was all. */
-            if ((e = http_read(req, &more, 1, &n)))
-                return e;
-            if (n > 0) {
-                size_t cap = b->cap == 0 ? BODY_STEP_BYTES : 2 * b->cap;
+static enum err unspool(struct body *b)
+{
+    size_t len = (size_t)upload_size(b->spool);
+    char *p = realloc(b->p, len);
 
-                if (b->len == MANIFEST_BYTES_MAX)
-                    return ERR_TOO_LARGE;
-                if ((e = body_grow(b, cap > MANIFEST_BYTES_MAX ? MANIFEST_BYTES_MAX : cap)))
-                    return e;
-                b->p[b->len++] = more;
-            }
-        }
-        if (n == 0)
-            return ERR_OK;
-    }
+    if (p == NULL)
+        return log_fail(b->api->cfg.log, ERR_NO_MEMORY, "receive a manifest: out of memory");
+    b->p = p;
+    b->len = len;
+    return upload_read(b->spool, p, len, 0);
+}
+
+static enum err body_read(struct body *b, const char *repo, struct http_req *req)
+{
+    uint64_t length, claim;
+    enum err e;
+
+    if (http_content_length(req, &length) && length > MANIFEST_BYTES_MAX)
+        return ERR_TOO_LARGE;
+    b->p = malloc(SMALL_BYTES);
+    if (b->p == NULL)
+        return log_fail(b->api->cfg.log, ERR_NO_MEMORY, "receive a manifest: out of memory");
+    if ((e = read_full(req, b->p, SMALL_BYTES, &b->len)))
+        return e;
+    if (b->len == SMALL_BYTES && (e = spool_rest(b, repo, req)))
+        return e;
+    claim = MEMORY_FACTOR * (b->spool ? upload_size(b->spool) : b->len);
+    if ((e = memory_claim(b->api, claim)))
+        return e;
+    b->claimed = claim;
+    return b->spool ? unspool(b) : ERR_OK;
 }
 
 /* The tags of ?tag=, each once in order. Spec end-7b. */
@@ -218,7 +233,7 @@ enum err api_manifest_put(struct api *api, struct call *call, struct http_req *r
 
     if ((e = call_reference(call, &ref)) || (e = tags_read(req, &tags)))
         return e;
-    if ((e = body_read(&body, req)) == ERR_OK)
+    if ((e = body_read(&body, call->repo, req)) == ERR_OK)
         e = put(api, call, res, &ref, http_header(req, "Content-Type"), &body, http_peer(req), &tags);
     body_free(&body);
     return e;

@@ -23,6 +23,7 @@ static const struct reply {
     [ERR_DIGEST_INVALID] = { 400, "DIGEST_INVALID", "digest is invalid or does not match the content" },
     [ERR_SIZE_INVALID] = { 400, "SIZE_INVALID", "length does not match the content" },
     [ERR_RANGE] = { 416, "BLOB_UPLOAD_INVALID", "chunk out of order" },
+    [ERR_OUTSIDE] = { 416, "SIZE_INVALID", "no part of the range lies inside the blob" },
     [ERR_DENIED] = { 403, "DENIED", "access to the resource is denied" },
     [ERR_UNSUPPORTED] = { 400, "UNSUPPORTED", "unsupported" },
     [ERR_INVALID] = { 400, "UNSUPPORTED", "malformed request" },
@@ -38,14 +39,27 @@ static const struct reply {
     [ERR_NO_MEMORY] = { 503, NULL, NULL },
 };
 
+/* The specification's JSON for one error. */
+static void reply_code(struct http_res *res, int status, const char *code, const char *message, const char *detail)
+{
+    struct buf body = { 0 };
+
+    buf_fmt(&body, "{\"errors\":[{\"code\":\"%s\",\"message\":\"%s\"", code, message);
+    if (detail[0]) {
+        buf_str(&body, ",\"detail\":");
+        buf_json(&body, detail);
+    }
+    buf_str(&body, "}]}\n");
+    if (reply_json(res, status, "application/json", &body))
+        http_close_after(res); /* the peer has left, or there is no memory for a sentence */
+    buf_free(&body);
+}
+
 void reply_error(struct http_res *res, const struct call *call, enum err e)
 {
     const struct reply *row = &replies[e];
-    struct buf body = { 0 };
     char allow[64];
 
-    if (e == ERR_GONE)
-        return; /* nobody is there */
     if (e == ERR_METHOD && call != NULL) {
         route_allow(call->resource, allow, sizeof allow);
         http_set(res, "Allow", allow);
@@ -54,18 +68,31 @@ void reply_error(struct http_res *res, const struct call *call, enum err e)
     } else if (row->status == 503) {
         http_set(res, "Retry-After", "1");
     }
-    if (row->code == NULL) {
+    if (row->code == NULL)
         (void)reply_empty(res, row->status ? row->status : 500);
-        return;
+    else
+        reply_code(res, row->status, row->code, row->message, call ? call->detail : "");
+}
+
+void reply_refused(struct http_res *res, int status)
+{
+    static const struct {
+        int status;
+        const char *message;
+    } rows[] = {
+        { 414, "the request target is too long" },
+        { 417, "this expectation cannot be met" },
+        { 431, "the request head is too large" },
+        { 501, "this transfer coding is not supported" },
+        { 505, "this HTTP version is not supported" },
+    };
+    const char *message = replies[ERR_INVALID].message;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].status == status)
+            message = rows[i].message;
     }
-    buf_fmt(&body, "{\"errors\":[{\"code\":\"%s\",\"message\":\"%s\"", row->code, row->message);
-    if (call != NULL && call->detail[0]) {
-        buf_str(&body, ",\"detail\":");
-        buf_json(&body, call->detail);
-    }
-    buf_str(&body, "}]}\n");
-    (void)reply_json(res, row->status, "application/json", &body);
-    buf_free(&body);
+    reply_code(res, status, "UNSUPPORTED", message, "");
 }
 
 enum err reply_empty(struct http_res *res, int status)

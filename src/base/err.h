@@ -22,7 +22,8 @@ enum err {
     ERR_MANIFEST_BLOB_UNKNOWN, /* the manifest names content this repository lacks */
     ERR_DIGEST_INVALID,        /* malformed, or the bytes hash to something else */
     ERR_SIZE_INVALID,          /* body and declared length disagree, or the body broke off */
-    ERR_RANGE,                 /* chunk out of order, or a range outside the content */
+    ERR_RANGE,                 /* chunk out of order */
+    ERR_OUTSIDE,               /* a range outside the content */
     ERR_DENIED,
     ERR_UNSUPPORTED,
 

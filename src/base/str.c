@@ -97,6 +97,18 @@ static int hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+void str_hex(char *out, const void *p, size_t len)
+{
+    static const char digits[] = "0123456789abcdef";
+    const uint8_t *bytes = p;
+
+    for (size_t i = 0; i < len; i++) {
+        *out++ = digits[bytes[i] >> 4];
+        *out++ = digits[bytes[i] & 15];
+    }
+    *out = '\0';
+}
+
 enum err str_percent_decode(char *dst, size_t cap, const char *src, size_t len, bool plus)
 {
     size_t n = 0;

@@ -29,6 +29,9 @@ enum err str_u64(const char *s, size_t len, uint64_t max, uint64_t *out);
  * ERR_INVALID: a broken escape, or a decoded NUL. ERR_TOO_LARGE: does not fit. */
 enum err str_percent_decode(char *dst, size_t cap, const char *src, size_t len, bool plus);
 
+/* The bytes at p as 2 * len lower-case hex digits and a NUL. */
+void str_hex(char *out, const void *p, size_t len);
+
 /* A growing byte buffer with a ceiling. Zeroed is empty; always NUL-terminated
  * once non-empty. An append that fails is remembered in err and later appends
  * do nothing, so that a reply is built without a check per line. */

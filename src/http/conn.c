@@ -174,8 +174,8 @@ static void refuse(struct conn *c, int status)
     const struct http_handler *h = &c->server->handler;
 
     c->res.close = true;
-    if (status == 400 && h->on_error)
-        h->on_error(h->arg, &c->req, &c->res, ERR_INVALID);
+    if (h->on_refused)
+        h->on_refused(h->arg, &c->req, &c->res, status);
     if (!c->res.head_tried)
         reply_plain(&c->res, status);
     done(c);

@@ -48,6 +48,9 @@ struct http_config {
 struct http_handler {
     enum err (*handle)(void *arg, struct http_req *req, struct http_res *res);
     void (*on_error)(void *arg, struct http_req *req, struct http_res *res, enum err e);
+    /* The request is refused before handle sees it (400, 414, 417, 431, 501, 505): send a reply with
+     * this status. NULL: a plain text is sent. */
+    void (*on_refused)(void *arg, struct http_req *req, struct http_res *res, int status);
     /* After the reply: for the access log. status 0: the peer left before one was sent. */
     void (*on_done)(void *arg, struct http_req *req, struct http_res *res);
     void *arg;

@@ -12,6 +12,7 @@
 #include <mbedtls/sha256.h>
 #include <mbedtls/sha512.h>
 
+#include "base/str.h"
 #include "oci/sha256_x86.h"
 
 union state {
@@ -123,14 +124,7 @@ enum err digest_parse(const char *s, size_t len, struct digest *out)
 
 void digest_hex(const struct digest *d, char out[DIGEST_HEX_MAX + 1])
 {
-    static const char digits[] = "0123456789abcdef";
-    size_t n = digest_bytes(d->alg);
-
-    for (size_t i = 0; i < n; i++) {
-        out[2 * i] = digits[d->bytes[i] >> 4];
-        out[2 * i + 1] = digits[d->bytes[i] & 15];
-    }
-    out[2 * n] = '\0';
+    str_hex(out, d->bytes, digest_bytes(d->alg));
 }
 
 void digest_format(const struct digest *d, char out[DIGEST_TEXT_MAX + 1])

@@ -105,7 +105,7 @@ enum err range_parse(const char *s, uint64_t size, struct range out[RANGE_COUNT_
             break;
     }
     if (specs > 0 && found == 0)
-        return ERR_RANGE;
+        return ERR_OUTSIDE;
     *count = found;
     return ERR_OK;
 }

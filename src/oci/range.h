@@ -18,7 +18,7 @@ struct range {
 /* Read a Range header for content of size bytes. *count is 0 when the header is to be
  * ignored (another unit, malformed, too many parts, overlapping ranges that would send
  * more than the whole): the reply is then the whole content, as RFC 9110 allows.
- * ERR_RANGE: well-formed, but no part of it lies inside: 416. A range that ends before it begins
+ * ERR_OUTSIDE: well-formed, but no part of it lies inside: 416. A range that ends before it begins
  * is taken for such a one: a client that can be wrong about its place is better told. */
 enum err range_parse(const char *s, uint64_t size, struct range out[RANGE_COUNT_MAX], size_t *count);
 

@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 
+#include "base/rand.h"
 #include "base/str.h"
 #include "store/store_internal.h"
 
@@ -41,17 +41,6 @@ struct upload {
     struct digest digest; /* once proven */
 };
 
-static void hex_encode(const uint8_t *p, size_t n, char *out)
-{
-    static const char digits[] = "0123456789abcdef";
-
-    for (size_t i = 0; i < n; i++) {
-        *out++ = digits[p[i] >> 4];
-        *out++ = digits[p[i] & 15];
-    }
-    *out = '\0';
-}
-
 static bool id_ok(const char *id)
 {
     for (int i = 0; i < UPLOAD_ID_LEN; i++) {
@@ -68,12 +57,13 @@ static enum err id_make(struct log *log, char out[UPLOAD_ID_LEN + 1])
     char hex[33];
     uint8_t r[16];
 
-    /* Before the kernel has gathered entropy this waits: a board at its first boot. */
-    if (getrandom(r, sizeof r, 0) != (ssize_t)sizeof r)
-        return log_fail(log, ERR_IO, "random bytes: %s", strerror(errno));
+    enum err e = rand_bytes(r, sizeof r, log);
+
+    if (e)
+        return e;
     r[6] = (uint8_t)((r[6] & 0x0f) | 0x40); /* RFC 9562: version 4, variant 10 */
     r[8] = (uint8_t)((r[8] & 0x3f) | 0x80);
-    hex_encode(r, sizeof r, hex);
+    str_hex(hex, r, sizeof r);
     return str_format(out, UPLOAD_ID_LEN + 1, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
                       hex + 20);
 }
@@ -84,7 +74,7 @@ static void file_name(const char *owner, const char *id, char out[FILE_NAME_MAX 
     struct digest d;
 
     digest_of(DIGEST_SHA256, owner, strlen(owner), &d);
-    hex_encode(d.bytes, OWNER_TAG_BYTES, tag);
+    str_hex(tag, d.bytes, OWNER_TAG_BYTES);
     snprintf(out, FILE_NAME_MAX + 1, "%s-%s", id, tag);
 }
 
@@ -328,6 +318,12 @@ enum err upload_append(struct upload *up, const void *p, size_t len)
     return ERR_OK;
 }
 
+enum err upload_read(struct upload *up, void *p, size_t len, uint64_t off)
+{
+    assert(off <= up->size && len <= up->size - off);
+    return io_read_all(up->s->io, up->fd, p, len, (off_t)off, up->s->log, "upload");
+}
+
 /* Hash the file from its beginning with alg. */
 static enum err hash_again(struct upload *up, enum digest_alg alg)
 {
@@ -338,7 +334,7 @@ static enum err hash_again(struct upload *up, enum digest_alg alg)
     hasher_init(&up->hasher, alg);
     while (off < up->size) {
         size_t n = up->size - off < sizeof buf ? (size_t)(up->size - off) : sizeof buf;
-        enum err e = io_read_all(up->s->io, up->fd, buf, n, (off_t)off, up->s->log, "upload");
+        enum err e = upload_read(up, buf, n, off);
 
         if (e)
             return e;

@@ -46,6 +46,9 @@ enum err upload_expect(struct upload *up, uint64_t more);
 /* Add len bytes at the end; p stays the caller's. On failure the size is as before. */
 enum err upload_append(struct upload *up, const void *p, size_t len);
 
+/* Read len bytes from off on; they must have been received. */
+enum err upload_read(struct upload *up, void *p, size_t len, uint64_t off);
+
 /* The bytes are want, and are on the disk: from here on only a rename is missing.
  * ERR_DIGEST_INVALID: the bytes hash to something else; the session is as before. */
 enum err upload_prove(struct upload *up, const struct digest *want);

@@ -364,7 +364,8 @@ static void report(struct sim *s, struct disk *d, const struct choice *c, const 
     printf("# a power cut loses: %s\n#   at point %zu, %s (last: %d on %s)\n"
            "#   again with: --only %zu:%d:%zu:%d:%" PRIu64 ":%u\n",
            s->why, disk_at(d), m->text, last ? (int)last->kind : -1,
-           last ? record_name(&s->rec, last->node) : "", disk_at(d), (int)c->entries, c->until, (int)c->bytes, c->seed, s->fail_sync);
+           last ? record_name(&s->rec, last->node) : "", disk_at(d), (int)c->entries,
+           c->until, (int)c->bytes, c->seed, s->fail_sync);
     fflush(stdout);
 }
 
@@ -485,7 +486,7 @@ static bool try_record(struct sim *s, bool stop)
 /* ---- the program ---- */
 
 /* Each process takes its share of the states; the counts come back through a pipe. */
-static bool in_jobs(struct sim *s, bool (*run)(struct sim *s))
+static bool in_jobs(struct sim *s, bool (*run)(struct sim *s), bool shared)
 {
     int pipes[JOBS_MAX][2];
     pid_t pids[JOBS_MAX];
@@ -528,8 +529,9 @@ static bool in_jobs(struct sim *s, bool (*run)(struct sim *s))
         ok &= WIFEXITED(status) && WEXITSTATUS(status) == 0;
         snprintf(dir, sizeof dir, "%s/job%u", s->dir, j);
         remove_data(dir);
-        sum.points = n.points;
-        sum.states = n.states;
+        /* Where the states are shared out, each process counts all of them. */
+        sum.points = shared ? n.points : sum.points + n.points;
+        sum.states = shared ? n.states : sum.states + n.states;
         sum.folders += n.folders;
         sum.failures += n.failures;
         sum.recovered_points += n.recovered_points;
@@ -566,7 +568,7 @@ static bool main_run(struct sim *s)
     } else {
         printf("# the workload has %zu operations and changes the disk in %zu steps, %u of them syncs\n",
                workload_len, s->rec.count - s->mark_count, s->rec.syncs);
-        ok = in_jobs(s, run_all);
+        ok = in_jobs(s, run_all, true);
     }
     print_counts(s, since);
     say(ok, "what_was_acknowledged_survives_a_power_cut_at_any_point");
@@ -611,7 +613,7 @@ static bool failing_syncs(struct sim *s)
     bool ok;
 
     memset(&s->n, 0, sizeof s->n);
-    ok = in_jobs(s, run_failing_syncs);
+    ok = in_jobs(s, run_failing_syncs, false);
     print_counts(s, since);
     say(ok, "a_sync_that_fails_is_never_taken_for_one_that_worked");
     return ok;

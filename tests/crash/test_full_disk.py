@@ -5,8 +5,8 @@ import os
 import subprocess
 
 import pytest
-from harness import (BERTH, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, OCTETS, Server, descriptor, digest_of, encode,
-                     image_manifest, local, noise, push_blob, push_image, with_query)
+from harness import (BERTH, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, OCTETS, Server, descriptor, digest_of,
+                     encode, image_manifest, local, noise, push_blob, push_image, with_query)
 
 DISK = 16 << 20
 PAGE = 4096
@@ -75,7 +75,8 @@ def try_image(client, repo, tag, seed):
         assert begun.status in (202, NO_SPACE), begun
         if begun.status != 202:
             return None, done
-        put = client.put(with_query(begun.location, digest=digest), data, {"Content-Type": OCTETS}, faults=True)
+        put = client.put(with_query(begun.location, digest=digest), data, {"Content-Type": OCTETS},
+                         faults=True)
         assert put.status in (201, NO_SPACE), put
         if put.status != 201:
             return None, done
@@ -154,7 +155,8 @@ def test_a_session_that_met_a_full_disk_goes_on_when_there_is_room(server, disk)
         at = int(status.header("Range").split("-")[1]) + 1
         assert at == 1 << 20
         ballast.drop()
-        done = client.put(with_query(begun.location, digest=digest_of(data)), data[at:], {"Content-Type": OCTETS})
+        done = client.put(with_query(begun.location, digest=digest_of(data)), data[at:],
+                          {"Content-Type": OCTETS})
         assert done.status == 201, done
         check_reads(client, repo, {digest_of(data): data}, {})
     assert not list((server.data / "uploads").iterdir())
@@ -168,7 +170,8 @@ def test_a_disk_full_to_the_last_byte_serves_and_starts(server, disk):
         ballast.fill()
         body, _ = try_image(client, repo, "two", "two")
         assert body is None
-        again = client.put(f"/v2/{repo}/manifests/two", image.body, {"Content-Type": OCI_MANIFEST}, faults=True)
+        again = client.put(f"/v2/{repo}/manifests/two", image.body, {"Content-Type": OCI_MANIFEST},
+                           faults=True)
         assert again.status in (201, NO_SPACE), again
         tags = {"one": image.body} | ({"two": image.body} if again.status == 201 else {})
         check_reads(client, repo, blobs, tags)
@@ -214,7 +217,7 @@ def test_the_disk_fills_up_at_each_step_of_a_push(server, disk):
                 blobs |= done
                 manifests[tag] = body
             check_reads(client, repo, blobs, manifests)
-        assert 3 <= refused < len(STEPS), f"{refused} of {len(STEPS)} met the full disk: the test tries nothing"
+        assert 3 <= refused < len(STEPS), f"{refused} of {len(STEPS)} met the full disk"
         client.close()
         server.kill()
         server.start()

@@ -18,7 +18,7 @@ static void check_range(const char *header, uint64_t content)
     uint64_t left = content;
 
     if (e) {
-        if (e != ERR_RANGE || count != 0)
+        if (e != ERR_OUTSIDE || count != 0)
             abort();
         return;
     }

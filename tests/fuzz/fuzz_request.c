@@ -148,7 +148,7 @@ static void start(void)
 {
     static const struct http_config cfg = { .listen = "", .workers = 8, .stack_bytes = 1 << 18, .io_timeout_ms = 1,
                                             .head_timeout_ms = 1, .idle_timeout_ms = 1 };
-    static const struct http_handler handler = { handle, on_error, on_done, NULL };
+    static const struct http_handler handler = { .handle = handle, .on_error = on_error, .on_done = on_done };
     char bytes[FILE_BYTES];
 
     log_init(&fuzz.log, 2, LOG_OFF);

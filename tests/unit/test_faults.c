@@ -190,7 +190,7 @@ static void sweep_workload(struct t *t, enum fault_kind kind, bool lasting)
     struct sweep s;
     struct bench now, done;
     struct world world;
-    unsigned long step;
+    unsigned long step, nth;
     enum err e;
 
     sweep_begin(&s, t, kind, lasting);
@@ -206,8 +206,9 @@ static void sweep_workload(struct t *t, enum fault_kind kind, bool lasting)
         /* That all later calls fail too changes how an operation cleans up after itself, which
          * half of the calls are enough to see: in turn the even and the odd ones. */
         step = lasting && kind == FAULT_EIO && !s.full ? 2 : 1;
-        for (unsigned long nth = 1 + k % step; one_case(&s, &workload[k], nth, &now, &done, &may); nth += step)
-            ;
+        nth = 1 + k % step;
+        while (one_case(&s, &workload[k], nth, &now, &done, &may))
+            nth += step;
         if (t_failed(t))
             break;
         now = done;
@@ -293,10 +294,178 @@ static void a_first_start_that_fails_can_be_repeated(struct t *t)
     }
 }
 
+/* ---- reading ---- */
+
+static enum err read_blob(struct bench *b)
+{
+    uint64_t size = 0;
+    int fd = -1;
+    enum err e = registry_blob_open(b->r, repo_names[0], &items[I_BIG].digest, &fd, &size);
+
+    if (!e)
+        b->io->close(b->io, fd);
+    return !e && size != items[I_BIG].len ? ERR_SIZE_INVALID : e;
+}
+
+static enum err read_blob_stat(struct bench *b)
+{
+    uint64_t size = 0;
+
+    return registry_blob_stat(b->r, repo_names[1], &items[I_APP].digest, &size);
+}
+
+static enum err read_tag(struct bench *b)
+{
+    struct reference ref = { .tag = "latest" };
+    struct catalog_manifest m;
+    int fd = -1;
+    enum err e = registry_manifest_open(b->r, repo_names[0], &ref, &m, &fd);
+
+    if (!e)
+        b->io->close(b->io, fd);
+    return !e && !digest_eq(&m.digest, &items[I_IMAGE2].digest) ? ERR_DIGEST_INVALID : e;
+}
+
+static enum err read_digest(struct bench *b)
+{
+    struct reference ref = { .is_digest = true, .digest = items[I_IMAGE].digest };
+    struct catalog_manifest m;
+
+    return registry_manifest_open(b->r, repo_names[0], &ref, &m, NULL);
+}
+
+static enum err count_name(void *arg, const char *name)
+{
+    (void)name;
+    ++*(int *)arg;
+    return ERR_OK;
+}
+
+static enum err count_tag(void *arg, const struct catalog_tag *tag)
+{
+    (void)tag;
+    ++*(int *)arg;
+    return ERR_OK;
+}
+
+static enum err count_referrer(void *arg, const struct catalog_manifest *m, const char *annotations)
+{
+    (void)m;
+    (void)annotations;
+    ++*(int *)arg;
+    return ERR_OK;
+}
+
+/* A list that breaks off must not look like a short list. */
+static enum err counted(enum err e, int got, int want)
+{
+    return !e && got != want ? ERR_NOT_FOUND : e;
+}
+
+static enum err read_repos(struct bench *b)
+{
+    int n = 0;
+    enum err e = catalog_repo_foreach(registry_catalog(b->r), NULL, 100, count_name, &n);
+
+    return counted(e, n, 2);
+}
+
+static enum err read_tags(struct bench *b)
+{
+    int n = 0;
+    enum err e = catalog_tag_foreach(registry_catalog(b->r), repo_names[0], NULL, 100, count_tag, &n);
+
+    return counted(e, n, 4);
+}
+
+static enum err read_referrers(struct bench *b)
+{
+    int n = 0;
+    enum err e = catalog_referrer_foreach(registry_catalog(b->r), repo_names[0], &items[I_IMAGE].digest, NULL,
+                                          NULL, 100, count_referrer, &n);
+
+    return counted(e, n, 1);
+}
+
+static enum err read_session(struct bench *b)
+{
+    uint64_t size = 0;
+    enum err e = registry_upload_stat(b->r, repo_names[2], b->session, &size);
+
+    return !e && size != b->session_size ? ERR_RANGE : e;
+}
+
+static enum err read_resume(struct bench *b)
+{
+    struct upload *up = NULL;
+    enum err e = registry_upload_resume(&up, b->r, repo_names[2], b->session);
+
+    if (!e && upload_size(up) != b->session_size)
+        e = ERR_RANGE;
+    upload_close(up);
+    return e;
+}
+
+static enum err read_usage(struct bench *b)
+{
+    struct catalog_usage usage;
+    enum err e = catalog_usage_get(registry_catalog(b->r), &usage);
+
+    return !e && usage.tags != 5 ? ERR_NOT_FOUND : e;
+}
+
+/* "It is not here" is an answer that clients act on: a disk that cannot be read must not give it. */
+static void a_read_that_fails_is_never_told_as_absent(struct t *t)
+{
+    static const struct { const char *name; enum err (*run)(struct bench *b); } reads[] = {
+        { "blob", read_blob }, { "blob stat", read_blob_stat }, { "manifest by tag", read_tag },
+        { "manifest by digest", read_digest }, { "repositories", read_repos }, { "tags", read_tags },
+        { "referrers", read_referrers }, { "session", read_session }, { "session resumed", read_resume },
+        { "usage", read_usage },
+    };
+    struct sweep s;
+    struct bench b;
+    enum err e;
+
+    sweep_begin(&s, t, FAULT_EIO, false);
+    b = bench_of(&s, s.base);
+    if ((e = bench_open(&b, true)))
+        t_fail(t, __FILE__, __LINE__, "open: %s", err_text(e));
+    for (size_t k = 0; !e && workload[k].kind != OP_LAYOUT_SYNC; k++)
+        if ((e = op_run(&b, &workload[k])) == workload[k].refused)
+            e = ERR_OK;
+    CHECK(e == ERR_OK);
+    bench_close(&b);
+    for (size_t i = 0; i < sizeof reads / sizeof *reads && !t_failed(t); i++) {
+        bool fired = true;
+
+        for (unsigned long nth = 1; fired && !t_failed(t); nth++) {
+            int fds = count_fds();
+
+            if ((e = bench_open(&b, false))) {
+                t_fail(t, __FILE__, __LINE__, "open: %s", err_text(e));
+                break;
+            }
+            fault_arm(&s.f, FAULT_EIO, nth, false);
+            e = reads[i].run(&b);
+            fired = fault_disarm(&s.f);
+            s.cases++;
+            t_note(t, "%s, call %lu (%s) fails, result: %s", reads[i].name, nth, s.f.what, err_text(e));
+            CHECK(e == ERR_OK || (fired && e >= ERR_FAULT_FIRST));
+            CHECK(reads[i].run(&b) == ERR_OK);
+            bench_close(&b);
+            CHECK_INT(count_fds(), fds);
+        }
+    }
+    CHECK(t_failed(t) || s.cases > 50);
+    sweep_end(&s);
+}
+
 T_MAIN(T(a_first_start_that_fails_can_be_repeated),
        T(a_call_that_fails_once_leaves_all_or_nothing),
        T(a_disk_that_fails_from_some_moment_on_leaves_all_or_nothing),
        T(a_disk_that_is_full_for_a_moment_is_told_as_that),
        T(a_disk_that_is_full_serves_and_takes_again_when_there_is_room),
+       T(a_read_that_fails_is_never_told_as_absent),
        T(one_short_read_or_write_changes_nothing),
        T(short_reads_and_writes_change_nothing))

@@ -356,7 +356,7 @@ static void toy_done(void *arg, struct http_req *req, struct http_res *res)
 
 static struct http_handler toy_handler(struct toy *toy)
 {
-    return (struct http_handler){ toy_handle, toy_error, toy_done, toy };
+    return (struct http_handler){ .handle = toy_handle, .on_error = toy_error, .on_done = toy_done, .arg = toy };
 }
 
 static const struct http_config toy_config = {

@@ -16,7 +16,7 @@ static const char *ranges(const char *header, uint64_t size)
     enum err e = range_parse(header, size, out, &count);
 
     if (e)
-        return e == ERR_RANGE ? "416" : "?";
+        return e == ERR_OUTSIDE ? "416" : "?";
     if (count == 0)
         return "whole";
     for (size_t i = 0; i < count; i++)
