@@ -1,4 +1,6 @@
 /* Pulling and deleting blobs. Spec: "Pulling blobs", end-2; "Deleting Blobs", end-10.
+ *
+ * A descriptor passes through here, from the verb to the sender: sendfile(2) needs one.
  */
 #include <stdio.h>
 #include <string.h>

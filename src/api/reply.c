@@ -80,9 +80,11 @@ void reply_refused(struct http_res *res, int status)
         int status;
         const char *message;
     } rows[] = {
+        { 408, "the request did not arrive in time" },
         { 414, "the request target is too long" },
         { 417, "this expectation cannot be met" },
         { 431, "the request head is too large" },
+        { 503, "too many connections" },
         { 501, "this transfer coding is not supported" },
         { 505, "this HTTP version is not supported" },
     };

@@ -1,6 +1,7 @@
 /* cli.c - from the command line to the command: options, help, settings. */
 #include "cli/cli.h"
 
+#include <assert.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -199,6 +200,7 @@ static int parse_options(struct cli *cli, int argc, char **argv, bool *help)
         for (int i = 0; i < n && !o; i++)
             if (at == 256 + rows[i] || (at < 256 && at == option_rows[rows[i]].letter))
                 o = &option_rows[rows[i]];
+        assert(o); /* getopt_long gives only what it was given */
         if (str_eq(o->name, "help")) {
             *help = true;
         } else if (o->value) {

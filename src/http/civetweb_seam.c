@@ -29,7 +29,7 @@
 #define NO_POPEN
 #define NO_NONCE_CHECK
 #define NO_RESPONSE_BUFFERING
-#define NO_ALTERNATIVE_QUEUE /* the alternative one polls a thousand times a second while all workers are busy */
+#define NO_ALTERNATIVE_QUEUE /* the other one polls a thousand times a second while all workers are busy */
 #define USE_IPV6
 #define STOP_FLAG_NEEDS_LOCK /* a real atomic, not a volatile int */
 #define CIVETWEB_API static __attribute__((unused))
@@ -156,6 +156,16 @@ enum err seam_start(struct seam **out, const struct seam_config *cfg)
     if (!ctx) {
         mg_exit_library();
         return error.code == MG_ERROR_DATA_CODE_INIT_PORTS_FAILED ? ERR_IO : ERR_NO_MEMORY;
+    }
+    /* civetweb does not look whether its accepting thread could be created. What that thread does at its
+     * end undoes the start: with the flag raised it does nothing else. */
+    if (ctx->masterthreadid == 0) {
+        cfg->complain(cfg->arg, "cannot start the accepting thread");
+        mg_atomic_add(&ctx->stop_flag, 1);
+        master_thread_run(ctx);
+        free_context(ctx);
+        mg_exit_library();
+        return ERR_NO_MEMORY;
     }
     *out = (struct seam *)ctx;
     return ERR_OK;

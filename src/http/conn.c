@@ -156,7 +156,8 @@ static void close_gently(struct conn *c)
 {
     int waiting = 0;
 
-    if (body_left(&c->req) > 0 || c->at < c->len || (ioctl(c->wire.fd, FIONREAD, &waiting) == 0 && waiting > 0))
+    if (body_left(&c->req) > 0 || c->at < c->len ||
+        (ioctl(c->wire.fd, FIONREAD, &waiting) == 0 && waiting > 0))
         wire_linger(&c->wire);
 }
 

@@ -34,7 +34,7 @@ struct http_req;
 struct http_res;
 
 struct http_config {
-    const char *listen;     /* "[ADDR]:PORT[,...]", ":5000", "127.0.0.1:5000", "[::1]:0"; port 0: any free one */
+    const char *listen;     /* "[ADDR]:PORT[,...]", ":5000", "[::1]:0", "localhost:1"; port 0: any free one */
     unsigned workers;       /* threads, one per connection being served */
     unsigned stack_bytes;   /* of a worker */
     unsigned io_timeout_ms; /* a peer that neither sends nor takes a byte for so long is cut off */
@@ -48,8 +48,8 @@ struct http_config {
 struct http_handler {
     enum err (*handle)(void *arg, struct http_req *req, struct http_res *res);
     void (*on_error)(void *arg, struct http_req *req, struct http_res *res, enum err e);
-    /* The request is refused before handle sees it (400, 414, 417, 431, 501, 505): send a reply with
-     * this status. NULL: a plain text is sent. */
+    /* The request is refused before handle sees it (400, 408, 414, 417, 431, 501, 503, 505): send a
+     * reply with this status. Method and path may be "". NULL: a plain text is sent. */
     void (*on_refused)(void *arg, struct http_req *req, struct http_res *res, int status);
     /* After the reply: for the access log. status 0: the peer left before one was sent. */
     void (*on_done)(void *arg, struct http_req *req, struct http_res *res);

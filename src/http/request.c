@@ -60,7 +60,8 @@ enum err http_query_nth(const struct http_req *req, const char *key, unsigned n,
         if (is_key(p, name, key) && n-- == 0) {
             const char *value = p + name + (p[name] == '=');
 
-            return str_percent_decode(out, cap, value, len - (size_t)(value - p), false) ? ERR_INVALID : ERR_OK;
+            len -= (size_t)(value - p);
+            return str_percent_decode(out, cap, value, len, false) ? ERR_INVALID : ERR_OK;
         }
         if (p[len] == '\0')
             return ERR_NOT_FOUND;

@@ -254,7 +254,8 @@ enum err http_server_start(struct http_server **out, const struct http_config *c
     /* Where threads are scarce, fewer workers are better than none; the others must not be counted on. */
     atomic_store(&s->workers, seam_workers(s->seam));
     if (s->complaint[0])
-        log_msg(log, LOG_WARN, "%u of %u workers started: %s", seam_workers(s->seam), cfg->workers, s->complaint);
+        log_msg(log, LOG_WARN, "%u of %u workers started: %s", atomic_load(&s->workers), cfg->workers,
+                s->complaint);
     for (unsigned i = 0; i < HTTP_LISTEN_MAX && (a = seam_address(s->seam, i)); i++)
         keep_address(s, a);
     *out = s;

@@ -277,7 +277,7 @@ enum err store_blob_verify(struct store *s, const struct digest *d)
     char hex[DIGEST_HEX_MAX + 1];
     struct digest got;
     struct hasher h;
-    uint64_t size, off = 0;
+    uint64_t size = 0, off = 0;
     enum err e;
     int fd;
 
@@ -392,7 +392,7 @@ static enum err blob_entry(void *arg, const char *name)
     struct digest_visit *v = arg;
     char text[DIGEST_TEXT_MAX + 1];
     struct digest d;
-    uint64_t size;
+    uint64_t size = 0;
     enum err e;
 
     if (str_format(text, sizeof text, "%s:%s", digest_alg_name(v->alg), name) ||

@@ -441,6 +441,16 @@ class KillLoop:
                 got = hashlib.new(path.parent.name, path.read_bytes()).hexdigest()
                 assert got == path.name, f"{path} has other bytes"
         assert not list((self.server.data / "trash").iterdir()), "files are left in trash/"
+        # A clean stop leaves an image layout that is up to date.
+        index = json.loads((self.server.data / "index.json").read_text())
+        key = "org.opencontainers.image.ref.name"
+        named = {m["annotations"][key]: m["digest"] for m in index["manifests"]}
+        want = {f"{w.repo}:{name}": digest for w in self.workers
+                for (kind, name), digest in w.state.known.items() if kind == "tag"}
+        want |= {f"{self.commands.repo}:{tag}": digest for tag, digest in self.commands.tags.items()}
+        have = {name: d for name, d in named.items() if ":" in name and "@" not in name
+                and name.startswith(("kill/client", self.commands.repo))}
+        assert have == want, "index.json is not what is served"
 
     def run(self):
         self.server.start()

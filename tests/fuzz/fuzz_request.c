@@ -146,8 +146,10 @@ static void on_done(void *arg, struct http_req *req, struct http_res *res)
 
 static void start(void)
 {
-    static const struct http_config cfg = { .listen = "", .workers = 8, .stack_bytes = 1 << 18, .io_timeout_ms = 1,
-                                            .head_timeout_ms = 1, .idle_timeout_ms = 1 };
+    static const struct http_config cfg = {
+        .listen = "", .workers = 8, .stack_bytes = 1 << 18,
+        .io_timeout_ms = 1, .head_timeout_ms = 1, .idle_timeout_ms = 1,
+    };
     static const struct http_handler handler = { .handle = handle, .on_error = on_error, .on_done = on_done };
     char bytes[FILE_BYTES];
 

@@ -319,7 +319,9 @@ class Client:
 
     def _exchange(self, method, target, body, pairs, chunked):
         if self.connection is None:
-            self.connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
+            connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
+            connection.connect()  # here, so that a failure is not taken for a refused body below
+            self.connection = connection
         c = self.connection
         try:
             c.putrequest(method, target, skip_accept_encoding=True)

@@ -181,7 +181,8 @@ def test_empty_lines_before_a_request_are_ignored(raw):
 
 
 def test_close_is_obeyed_and_announced(raw):
-    raw.send(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: Close\r\n\r\nGET /v2/ HTTP/1.1\r\n" + HOST + b"\r\n")
+    raw.send(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: Close\r\n\r\n" +
+             b"GET /v2/ HTTP/1.1\r\n" + HOST + b"\r\n")
     status, headers, _ = raw.reply()
     assert status == 200 and headers["connection"] == "close"
     assert raw.ended()
@@ -224,7 +225,8 @@ def test_a_reply_has_a_date_and_a_length(raw):
 
 def test_head_has_the_headers_of_get_and_no_body(server, client, raw, repo):
     digest = push_blob(client, repo, noise(100000, repo))
-    for target in [f"/v2/{repo}/blobs/{digest}", f"/v2/{repo}/blobs/{digest_of(b'not there')}", "/v2/", "/nothing"]:
+    missing = digest_of(b"not there")
+    for target in [f"/v2/{repo}/blobs/{digest}", f"/v2/{repo}/blobs/{missing}", "/v2/", "/nothing"]:
         line = f" {target} HTTP/1.1\r\n".encode() + HOST + b"\r\n"
         raw.send(b"HEAD" + line + b"GET" + line)
         head_status, head, _ = raw.reply("HEAD")
@@ -282,7 +284,8 @@ MALFORMED = {
     "coding and length": b"POST /v2/ HTTP/1.1\r\n" + HOST +
                          b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
     "two lengths": b"POST /v2/ HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\nContent-Length: 5\r\n\r\n",
-    "the same length twice": b"POST /v2/ HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\nContent-Length: 0\r\n\r\n",
+    "the same length twice": b"POST /v2/ HTTP/1.1\r\n" + HOST +
+                             b"Content-Length: 0\r\nContent-Length: 0\r\n\r\n",
     "list of lengths": b"POST /v2/ HTTP/1.1\r\n" + HOST + b"Content-Length: 0, 0\r\n\r\n",
     "signed length": b"POST /v2/ HTTP/1.1\r\n" + HOST + b"Content-Length: +0\r\n\r\n",
     "negative length": b"POST /v2/ HTTP/1.1\r\n" + HOST + b"Content-Length: -1\r\n\r\n",
@@ -291,7 +294,8 @@ MALFORMED = {
     "length over 2^63": b"POST /v2/ HTTP/1.1\r\n" + HOST + b"Content-Length: 9223372036854775808\r\n\r\n",
     "chunked twice": b"POST /v2/ HTTP/1.1\r\n" + HOST +
                      b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "chunked not last": b"POST /v2/ HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+    "chunked not last": b"POST /v2/ HTTP/1.1\r\n" + HOST +
+                        b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
     "unknown coding": b"POST /v2/ HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
     "identity coding": b"POST /v2/ HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: identity\r\n\r\n",
     "chunked in HTTP/1.0": b"POST /v2/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -394,9 +398,9 @@ def test_a_chunked_body_may_be_split_anywhere(server, raw, repo, step):
     sizes = [1, 2, 15, 16, 17, 100, 255, 194]
     assert sum(sizes) == len(blob)
     text, at = b"", 0
+    lines = [b"%x", b"%X", b"000%x", b"%x;name=value", b'%x;a="b;c"']
     for i, size in enumerate(sizes):
-        line = [b"%x" % size, b"%X" % size, b"000%x" % size, b"%x;name=value" % size, b'%x;a="b;c"' % size][i % 5]
-        text += line + b"\r\n" + blob[at:at + size] + b"\r\n"
+        text += lines[i % 5] % size + b"\r\n" + blob[at:at + size] + b"\r\n"
         at += size
     text += b"0\r\nA-Trailer: 1\r\nAnother: 2\r\n\r\n"
     raw.send(f"PATCH {location} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n".encode() + HOST + b"\r\n")
@@ -418,7 +422,8 @@ BAD_CHUNKS = [b"x\r\n", b"\r\n", b" 5\r\nhello\r\n0\r\n\r\n", b"5 \r\nhello\r\n0
 def test_malformed_chunks_are_refused_and_end_the_connection(server, raw, repo, body):
     location = begin_upload(server, repo)
     start = server.log_size()
-    raw.send(f"PATCH {location} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n".encode() + HOST + b"\r\n" + body + SMUGGLED)
+    raw.send(f"PATCH {location} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n".encode() + HOST + b"\r\n" +
+             body + SMUGGLED)
     status, headers, _ = raw.reply()
     assert status == 400
     assert headers["connection"] == "close"
@@ -428,7 +433,8 @@ def test_malformed_chunks_are_refused_and_end_the_connection(server, raw, repo, 
 
 def test_continue_is_said_when_the_body_is_wanted(server, raw, repo):
     location = begin_upload(server, repo)
-    raw.send(f"PATCH {location} HTTP/1.1\r\nContent-Length: 5\r\nExpect: 100-continue\r\n".encode() + HOST + b"\r\n")
+    raw.send(f"PATCH {location} HTTP/1.1\r\nContent-Length: 5\r\n"
+             "Expect: 100-continue\r\n".encode() + HOST + b"\r\n")
     assert raw.reply()[0] == 100
     assert raw.quiet()
     raw.send(b"hello")
@@ -459,7 +465,8 @@ def test_an_unread_small_body_does_not_end_the_connection(raw, repo):
     target = f"/v2/{repo}/blobs/uploads/nothing".encode()
     raw.send(b"PATCH " + target + b" HTTP/1.1\r\nContent-Length: 200000\r\n" + HOST + b"\r\n" + b"x" * 200000)
     assert raw.reply()[0] == 404
-    raw.send(b"PATCH " + target + b" HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HOST + b"\r\n3\r\nabc\r\n0\r\n\r\n")
+    raw.send(b"PATCH " + target + b" HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HOST +
+             b"\r\n3\r\nabc\r\n0\r\n\r\n")
     assert raw.reply()[0] == 404
     raw.send(b"GET /v2/ HTTP/1.1\r\n" + HOST + b"\r\n")
     assert raw.reply()[0] == 200
@@ -689,7 +696,8 @@ def test_a_stop_lets_a_transfer_end(tmp_path, repo):
 
 
 def test_a_stop_cuts_what_does_not_end(tmp_path, repo):
-    server = quick(tmp_path, io_timeout="1m", idle_timeout="1m", head_timeout="1m", drain_timeout="1s").start()
+    server = quick(tmp_path, io_timeout="1m", idle_timeout="1m", head_timeout="1m", drain_timeout="1s")
+    server.start()
     location = begin_upload(server, repo)
     with server.client() as client:
         digest = push_blob(client, repo, noise(32 << 20, repo))
