@@ -117,7 +117,8 @@ static void on_done(void *arg, struct http_req *req, struct http_res *res)
 
 struct http_handler api_handler(struct api *api)
 {
-    return (struct http_handler){ .handle = handle, .on_refused = on_refused, .on_done = on_done, .arg = api };
+    return (
+        struct http_handler){ .handle = handle, .on_refused = on_refused, .on_done = on_done, .arg = api };
 }
 
 enum err api_base(struct api *api, struct call *call, struct http_req *req, struct http_res *res)

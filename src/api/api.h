@@ -11,10 +11,10 @@
 struct api;
 
 struct api_config {
-    struct registry *registry;  /* must outlive the api */
+    struct registry *registry; /* must outlive the api */
     struct log *log;
-    uint64_t manifest_memory;   /* bytes all manifests being received at once may take */
-    uint64_t upload_chunk_min;  /* bytes: announced as OCI-Chunk-Min-Length; 0: not announced */
+    uint64_t manifest_memory;  /* bytes all manifests being received at once may take */
+    uint64_t upload_chunk_min; /* bytes: announced as OCI-Chunk-Min-Length; 0: not announced */
 };
 
 /* The caller closes *out after the server that uses it has stopped. */

@@ -32,12 +32,13 @@ enum resource {
 
 struct call {
     enum resource resource;
-    char repo[NAME_MAX_BYTES + 1]; /* checked */
-    char last[512];                /* the last path segment, decoded, not checked */
+    char repo[NAME_MAX_BYTES + 1];   /* checked */
+    char last[512];                  /* the last path segment, decoded, not checked */
     char detail[API_DETAIL_MAX + 1]; /* for the reply, when the call fails; "" when there is none */
 };
 
-typedef enum err (*handler_fn)(struct api *api, struct call *call, struct http_req *req, struct http_res *res);
+typedef enum err (*handler_fn)(struct api *api, struct call *call, struct http_req *req,
+                               struct http_res *res);
 
 struct route {
     const char *method;

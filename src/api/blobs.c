@@ -15,7 +15,8 @@
 #define BOUNDARY_MAX   (2 * BOUNDARY_BYTES) /* hex digits */
 #define PART_HEAD_MAX  192                  /* bytes before the content of one part */
 
-static int part_head(char out[PART_HEAD_MAX], const char *boundary, const struct range *r, uint64_t size, bool first)
+static int part_head(char out[PART_HEAD_MAX], const char *boundary, const struct range *r, uint64_t size,
+                     bool first)
 {
     return snprintf(out, PART_HEAD_MAX,
                     "%s--%s\r\nContent-Type: application/octet-stream\r\n"
@@ -26,8 +27,8 @@ static int part_head(char out[PART_HEAD_MAX], const char *boundary, const struct
 
 /* Several ranges in one reply. RFC 9110, 14.6. The boundary is drawn anew each time: content that held it
  * could pass for parts that nobody sent. */
-static enum err send_parts(struct api *api, struct http_res *res, int fd, uint64_t size, const struct range *r,
-                           size_t count)
+static enum err send_parts(struct api *api, struct http_res *res, int fd, uint64_t size,
+                           const struct range *r, size_t count)
 {
     char boundary[BOUNDARY_MAX + 1], tail[BOUNDARY_MAX + 9], head[PART_HEAD_MAX];
     uint64_t total;
@@ -53,8 +54,8 @@ static enum err send_parts(struct api *api, struct http_res *res, int fd, uint64
 }
 
 /* Which ranges does the request ask for? count 0: all of it. */
-static enum err ranges_asked(struct http_req *req, struct http_res *res, const struct digest *d, uint64_t size,
-                             struct range *r, size_t *count)
+static enum err ranges_asked(struct http_req *req, struct http_res *res, const struct digest *d,
+                             uint64_t size, struct range *r, size_t *count)
 {
     const char *header = http_header(req, "Range");
     const char *only_if = http_header(req, "If-Range");

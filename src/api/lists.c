@@ -53,8 +53,8 @@ enum err api_catalog(struct api *api, struct call *call, struct http_req *req, s
         goto out;
     buf_str(&body, "]}\n");
     if (names.more) /* a repository name needs no escaping in a query */
-        http_set_fmt(res, "Link", "</v2/_catalog?n=%llu&last=%s>; rel=\"next\"", (unsigned long long)names.max,
-                     names.last);
+        http_set_fmt(res, "Link", "</v2/_catalog?n=%llu&last=%s>; rel=\"next\"",
+                     (unsigned long long)names.max, names.last);
     e = reply_json(res, 200, "application/json", &body);
 out:
     buf_free(&body);
@@ -72,7 +72,8 @@ enum err api_tags(struct api *api, struct call *call, struct http_req *req, stru
         return e;
     buf_fmt(&body, "{\"name\":\"%s\",\"tags\":[", call->repo);
     if (names.max > 0)
-        e = catalog_tag_foreach(registry_catalog(api->cfg.registry), call->repo, last, names.max + 1, add_tag, &names);
+        e = catalog_tag_foreach(registry_catalog(api->cfg.registry), call->repo, last, names.max + 1, add_tag,
+                                &names);
     else
         e = catalog_repo_has(registry_catalog(api->cfg.registry), call->repo);
     if (e)
@@ -131,7 +132,8 @@ static enum err link_next(struct http_res *res, const struct call *call, const s
     enum err e;
 
     digest_format(&list->last, last);
-    buf_fmt(&url, "</v2/%s/referrers/%s?n=%llu&last=%s", call->repo, subject, (unsigned long long)list->max, last);
+    buf_fmt(&url, "</v2/%s/referrers/%s?n=%llu&last=%s", call->repo, subject, (unsigned long long)list->max,
+            last);
     if (type != NULL) {
         buf_str(&url, "&artifactType=");
         buf_percent(&url, type, "/");
@@ -164,10 +166,9 @@ enum err api_referrers(struct api *api, struct call *call, struct http_req *req,
         return ERR_INVALID;
     filter = e == ERR_OK;
     buf_str(&body, "{\"schemaVersion\":2,\"mediaType\":\"" MT_OCI_INDEX "\",\"manifests\":[");
-    if (list.max > 0 &&
-        (e = catalog_referrer_foreach(registry_catalog(api->cfg.registry), call->repo, &subject,
-                                      filter ? type : NULL, last[0] ? &after : NULL, list.max + 1, add_referrer,
-                                      &list)))
+    if (list.max > 0 && (e = catalog_referrer_foreach(registry_catalog(api->cfg.registry), call->repo,
+                                                      &subject, filter ? type : NULL, last[0] ? &after : NULL,
+                                                      list.max + 1, add_referrer, &list)))
         goto out;
     buf_str(&body, "]}\n");
     digest_format(&subject, text);

@@ -6,7 +6,7 @@
 
 #include "api/api_internal.h"
 
-#define SMALL_BYTES   65536u /* a manifest below this is never spooled */
+#define SMALL_BYTES 65536u /* a manifest below this is never spooled */
 /* Reading a manifest takes up to so many times its length, the tree of its JSON included. */
 #define MEMORY_FACTOR 6u
 
@@ -53,7 +53,7 @@ enum err api_manifest_get(struct api *api, struct call *call, struct http_req *r
  * memory for it is claimed only when all of it is there, so that a slow client holds none. */
 struct body {
     struct api *api;
-    char *p;          /* the bytes, once all are there */
+    char *p; /* the bytes, once all are there */
     size_t len;
     uint64_t claimed; /* of the common memory */
     struct upload *spool;
@@ -185,7 +185,8 @@ static void tags_header(struct http_res *res, const struct tag_list *tags)
 }
 
 static enum err put(struct api *api, struct call *call, struct http_res *res, const struct reference *ref,
-                    const char *content_type, const struct body *body, const char *peer, const struct tag_list *asked)
+                    const char *content_type, const struct body *body, const char *peer,
+                    const struct tag_list *asked)
 {
     struct tag_list tags = *asked;
     struct manifest_push push = {

@@ -40,7 +40,8 @@ static const struct reply {
 };
 
 /* The specification's JSON for one error. */
-static void reply_code(struct http_res *res, int status, const char *code, const char *message, const char *detail)
+static void reply_code(struct http_res *res, int status, const char *code, const char *message,
+                       const char *detail)
 {
     struct buf body = { 0 };
 
@@ -131,7 +132,8 @@ enum err call_digest(struct call *call, const char *text, struct digest *out)
     enum err e = digest_parse(text, strlen(text), out);
 
     if (e == ERR_UNSUPPORTED)
-        (void)str_copy(call->detail, sizeof call->detail, "the digest algorithms supported are sha256 and sha512");
+        (void)str_copy(call->detail, sizeof call->detail,
+                       "the digest algorithms supported are sha256 and sha512");
     else if (e)
         (void)str_copy(call->detail, sizeof call->detail, "not a digest");
     return e ? ERR_DIGEST_INVALID : ERR_OK;

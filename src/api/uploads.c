@@ -38,8 +38,8 @@ static enum err receive(struct http_req *req, struct upload *up)
 
 /* Before any byte is taken: a client that lost its place must learn it from a 416 now, not from a
  * wrong digest after the last chunk. */
-static enum err check_offset(struct api *api, const struct call *call, struct http_req *req, struct http_res *res,
-                             struct upload *up)
+static enum err check_offset(struct api *api, const struct call *call, struct http_req *req,
+                             struct http_res *res, struct upload *up)
 {
     const char *header = http_header(req, "Content-Range");
     struct range chunk;
@@ -71,8 +71,8 @@ static enum err commit(struct api *api, const struct call *call, struct http_res
 }
 
 /* POST ...?digest=: the whole blob in one request. */
-static enum err push_whole(struct api *api, const struct call *call, struct http_req *req, struct http_res *res,
-                           const struct digest *d)
+static enum err push_whole(struct api *api, const struct call *call, struct http_req *req,
+                           struct http_res *res, const struct digest *d)
 {
     struct upload *up = NULL;
     enum err e = registry_upload_begin(&up, api->cfg.registry, call->repo, d->alg);
@@ -128,7 +128,8 @@ enum err api_upload_begin(struct api *api, struct call *call, struct http_req *r
     }
     if ((e = http_query_get(req, "digest-algorithm", text, sizeof text)) != ERR_NOT_FOUND &&
         (e || digest_alg_parse(text, strlen(text), &alg))) {
-        (void)str_copy(call->detail, sizeof call->detail, "the digest algorithms supported are sha256 and sha512");
+        (void)str_copy(call->detail, sizeof call->detail,
+                       "the digest algorithms supported are sha256 and sha512");
         return ERR_DIGEST_INVALID;
     }
     if ((e = registry_upload_begin(&up, api->cfg.registry, call->repo, alg)))

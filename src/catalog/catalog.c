@@ -86,8 +86,8 @@ static enum err schema_update(struct conn *w)
         return ERR_OK;
     if (version > schema_version)
         return log_fail(w->log, ERR_CORRUPT,
-                        "catalogue: made by a newer berth (schema %d, this one knows %d): use that one", version,
-                        schema_version);
+                        "catalogue: made by a newer berth (schema %d, this one knows %d): use that one",
+                        version, schema_version);
     if ((e = conn_script(w, query_sql[Q_BEGIN], "update the schema")))
         return e;
     /* Another process may have done it while we waited for the lock. */
@@ -292,7 +292,8 @@ enum err catalog_check(struct catalog *c)
         st = stmt_begin(conn, Q_FK_CHECK);
         e = stmt_row(&st, ERR_NOT_FOUND);
         if (e == ERR_OK)
-            e = log_fail(c->log, ERR_CORRUPT, "catalogue: a row of table %s refers to nothing", stmt_col_peek(&st, 0));
+            e = log_fail(c->log, ERR_CORRUPT, "catalogue: a row of table %s refers to nothing",
+                         stmt_col_peek(&st, 0));
         else if (e == ERR_NOT_FOUND)
             e = ERR_OK;
         e = stmt_end(&st, e);

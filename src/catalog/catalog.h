@@ -2,8 +2,9 @@
  *
  * Readers are a few connections (READERS_MAX), opened on first use and handed from thread to
  * thread, in WAL mode: they never wait for a writer. Not one per thread: each costs some 300 KiB, and
- * memory has a ceiling. A callback must not call the catalogue again. Writers take turns: catalog_begin waits for other threads and processes (BEGIN IMMEDIATE), and
- * everything up to catalog_commit is one transaction, durable when catalog_commit has returned.
+ * memory has a ceiling. A callback must not call the catalogue again.
+ * Writers take turns: catalog_begin waits for other threads and processes (BEGIN IMMEDIATE), and everything
+ * up to catalog_commit is one transaction, durable when catalog_commit has returned.
  * Functions that change take the transaction and see its own changes; functions that read take
  * the catalogue and see the last commit.
  *
@@ -33,11 +34,11 @@ struct catalog_tx;
 #define CATALOG_BUSY_MS   10000
 
 struct catalog_config {
-    const char *path;       /* of catalog.db */
-    const char *vfs;        /* name of a registered SQLite VFS; NULL: the default one */
-    unsigned cache_kib;     /* page cache of each connection; 0: CATALOG_CACHE_KIB */
-    unsigned busy_ms;       /* how long to wait for another process's write lock; 0: CATALOG_BUSY_MS */
-    bool create;            /* make it when it is not there (else ERR_NOT_FOUND) */
+    const char *path;   /* of catalog.db */
+    const char *vfs;    /* name of a registered SQLite VFS; NULL: the default one */
+    unsigned cache_kib; /* page cache of each connection; 0: CATALOG_CACHE_KIB */
+    unsigned busy_ms;   /* how long to wait for another process's write lock; 0: CATALOG_BUSY_MS */
+    bool create;        /* make it when it is not there (else ERR_NOT_FOUND) */
 };
 
 /* Open, and bring the schema up to date. ERR_CORRUPT: not a catalogue, or of a newer program. The
@@ -61,9 +62,11 @@ enum err catalog_repo_foreach(struct catalog *c, const char *last, uint64_t limi
  * links, some digests at a time, then itself. */
 enum err catalog_repo_clear_tags(struct catalog_tx *tx, const char *repo, const char *who,
                                  int64_t now); /* ERR_NAME_UNKNOWN */
-enum err catalog_repo_links(struct catalog_tx *tx, const char *repo, struct digest *out, size_t cap, size_t *n);
+enum err catalog_repo_links(struct catalog_tx *tx, const char *repo, struct digest *out, size_t cap,
+                            size_t *n);
 enum err catalog_repo_unlink(struct catalog_tx *tx, const char *repo, const struct digest *d);
-enum err catalog_repo_delete(struct catalog_tx *tx, const char *repo); /* ERR_IN_USE: it still links something */
+enum err catalog_repo_delete(struct catalog_tx *tx,
+                             const char *repo); /* ERR_IN_USE: it still links something */
 
 /* ---- blobs ---- */
 /* May this repository serve this blob? ERR_BLOB_UNKNOWN: no. */
@@ -78,7 +81,8 @@ enum err catalog_blob_known(struct catalog *c, const struct digest *d, uint64_t 
 /* Record the blob (if new) and let repo (made if new) serve it. */
 enum err catalog_blob_link(struct catalog_tx *tx, const char *repo, const struct digest *d, uint64_t size,
                            int64_t now);
-enum err catalog_blob_linked(struct catalog_tx *tx, const char *repo, const struct digest *d); /* ERR_BLOB_UNKNOWN */
+enum err catalog_blob_linked(struct catalog_tx *tx, const char *repo,
+                             const struct digest *d); /* ERR_BLOB_UNKNOWN */
 /* Take the link away. ERR_BLOB_UNKNOWN: not linked. ERR_IN_USE: a manifest of the repository names it. */
 enum err catalog_blob_unlink(struct catalog_tx *tx, const char *repo, const struct digest *d);
 /* Does any repository still link it, as a blob or as a manifest? If none: the row goes, *gone = true. */
@@ -100,8 +104,9 @@ struct catalog_manifest {
 /* ERR_MANIFEST_UNKNOWN: no such tag or digest in the repository (or no such repository). */
 enum err catalog_manifest_get(struct catalog *c, const char *repo, const struct reference *ref,
                               struct catalog_manifest *out);
-/* Record a manifest with what it refers to; platform is "os/architecture[/variant]" or "". Checks, in this transaction, that every child that is
- * not optional is linked in the repository. ERR_MANIFEST_BLOB_UNKNOWN: one is not; *missing says which. */
+/* Record a manifest with what it refers to; platform is "os/architecture[/variant]" or "". Checks, in this
+ * transaction, that every child that is not optional is linked in the repository.
+ * ERR_MANIFEST_BLOB_UNKNOWN: one is not; *missing says which. */
 enum err catalog_manifest_put(struct catalog_tx *tx, const char *repo, const struct digest *d, uint64_t size,
                               const struct manifest *m, const char *platform, int64_t now,
                               struct digest *missing);
@@ -110,10 +115,9 @@ enum err catalog_manifest_put(struct catalog_tx *tx, const char *repo, const str
 enum err catalog_manifest_delete(struct catalog_tx *tx, const char *repo, const struct digest *d,
                                  const char *who, int64_t now);
 /* All manifests of a repository by digest after last; at most limit. tags and untagged alike. */
-enum err catalog_manifest_foreach(struct catalog *c, const char *repo, const struct digest *last, uint64_t limit,
-                                  enum err (*fn)(void *arg, const struct catalog_manifest *m, bool tagged,
-                                                 bool child_of_index),
-                                  void *arg);
+enum err catalog_manifest_foreach(
+    struct catalog *c, const char *repo, const struct digest *last, uint64_t limit,
+    enum err (*fn)(void *arg, const struct catalog_manifest *m, bool tagged, bool child_of_index), void *arg);
 
 /* Manifests whose subject is this digest, in digest order after last (NULL: from the first); filtered by
  * artifact type unless NULL. annotations is JSON text or NULL. */

@@ -101,7 +101,8 @@ enum err catalog_repo_foreach(struct catalog *c, const char *last, uint64_t limi
     return e;
 }
 
-enum err catalog_repo_links(struct catalog_tx *tx, const char *repo, struct digest *out, size_t cap, size_t *n)
+enum err catalog_repo_links(struct catalog_tx *tx, const char *repo, struct digest *out, size_t cap,
+                            size_t *n)
 {
     struct stmt st = stmt_begin(tx->conn, Q_REPO_LINKS);
     enum err e = ERR_OK;
@@ -422,10 +423,9 @@ static void bind_last(struct stmt *st, const struct digest *last)
         stmt_text(st, ":last", "");
 }
 
-enum err catalog_manifest_foreach(struct catalog *c, const char *repo, const struct digest *last, uint64_t limit,
-                                  enum err (*fn)(void *arg, const struct catalog_manifest *m, bool tagged,
-                                                 bool child_of_index),
-                                  void *arg)
+enum err catalog_manifest_foreach(
+    struct catalog *c, const char *repo, const struct digest *last, uint64_t limit,
+    enum err (*fn)(void *arg, const struct catalog_manifest *m, bool tagged, bool child_of_index), void *arg)
 {
     struct catalog_manifest m;
     struct conn *conn;

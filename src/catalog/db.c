@@ -57,7 +57,8 @@ enum err conn_script(struct conn *c, const char *sql, const char *what)
 
 enum err conn_open(struct conn **out, const struct catalog_config *cfg, bool writer, struct log *log)
 {
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (writer && cfg->create ? SQLITE_OPEN_CREATE : 0);
+    int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (writer && cfg->create ? SQLITE_OPEN_CREATE : 0);
     unsigned cache = cfg->cache_kib ? cfg->cache_kib : CATALOG_CACHE_KIB;
     unsigned busy = cfg->busy_ms ? cfg->busy_ms : CATALOG_BUSY_MS;
     struct conn *c = calloc(1, sizeof *c);
@@ -82,7 +83,8 @@ enum err conn_open(struct conn **out, const struct catalog_config *cfg, bool wri
     if ((e = str_format(text, sizeof text,
                         "PRAGMA cache_size = -%u; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;"
                         "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = %d; %s",
-                        cache, WAL_KEEP_BYTES, writer ? "PRAGMA journal_mode = WAL;" : "PRAGMA query_only = ON;")))
+                        cache, WAL_KEEP_BYTES,
+                        writer ? "PRAGMA journal_mode = WAL;" : "PRAGMA query_only = ON;")))
         goto fail;
     if ((e = conn_script(c, text, cfg->path)))
         goto fail;
@@ -108,7 +110,8 @@ struct stmt stmt_begin(struct conn *c, enum query q)
     struct stmt st = { .conn = c, .bind_rc = SQLITE_OK };
 
     if (c->prepared[q] == NULL)
-        st.bind_rc = sqlite3_prepare_v3(c->db, query_sql[q], -1, SQLITE_PREPARE_PERSISTENT, &c->prepared[q], NULL);
+        st.bind_rc =
+            sqlite3_prepare_v3(c->db, query_sql[q], -1, SQLITE_PREPARE_PERSISTENT, &c->prepared[q], NULL);
     st.raw = c->prepared[q];
     return st;
 }
@@ -131,8 +134,8 @@ void stmt_text(struct stmt *st, const char *name, const char *value)
 
     /* STATIC: values live until stmt_end, which clears the bindings. */
     if (i)
-        st->bind_rc = value ? sqlite3_bind_text(st->raw, i, value, -1, SQLITE_STATIC)
-                            : sqlite3_bind_null(st->raw, i);
+        st->bind_rc =
+            value ? sqlite3_bind_text(st->raw, i, value, -1, SQLITE_STATIC) : sqlite3_bind_null(st->raw, i);
 }
 
 void stmt_int(struct stmt *st, const char *name, int64_t value)
@@ -187,8 +190,8 @@ enum err stmt_col_text(struct stmt *st, int col, char *out, size_t cap)
     const char *s = stmt_col_peek(st, col);
 
     if (s == NULL || str_copy(out, cap, s))
-        return log_fail(st->conn->log, ERR_CORRUPT, "catalogue: column %d of %s is not what it should be", col,
-                        sqlite3_sql(st->raw));
+        return log_fail(st->conn->log, ERR_CORRUPT, "catalogue: column %d of %s is not what it should be",
+                        col, sqlite3_sql(st->raw));
     return ERR_OK;
 }
 

@@ -3,9 +3,10 @@
  */
 #include "catalog/queries.h"
 
-#define REPO_OF  "(SELECT id FROM repo WHERE name = :repo)"
+#define REPO_OF "(SELECT id FROM repo WHERE name = :repo)"
 /* The columns that manifest_row() reads, in its order. */
-#define MANIFEST "m.digest, m.media_type, m.size, m.artifact_type, m.platform, m.subject, m.content_size, m.pushed_at"
+#define MANIFEST \
+    "m.digest, m.media_type, m.size, m.artifact_type, m.platform, m.subject, m.content_size, m.pushed_at"
 
 const char *const query_sql[Q_COUNT] = {
     /* IMMEDIATE: the write lock comes first, so that nothing read in the transaction can have
@@ -45,29 +46,33 @@ const char *const query_sql[Q_COUNT] = {
                              " JOIN manifest m ON m.repo = r.id AND m.digest = :digest WHERE r.name = :repo",
     [Q_MANIFEST_LINKED] = "SELECT 1 FROM manifest WHERE repo = " REPO_OF " AND digest = :digest",
     [Q_MANIFEST_ADD] =
-        "INSERT INTO manifest (repo, digest, media_type, artifact_type, subject, size, content_size, platform,"
-        " annotations, pushed_at) VALUES (:id, :digest, :media_type, :artifact_type, :subject, :size,"
+        "INSERT INTO manifest (repo, digest, media_type, artifact_type, subject, size, content_size,"
+        " platform, annotations, pushed_at) VALUES (:id, :digest, :media_type, :artifact_type, :subject, :size,"
         " :content_size, :platform, :annotations, :now)"
         " ON CONFLICT (repo, digest) DO UPDATE SET media_type = excluded.media_type,"
         " artifact_type = excluded.artifact_type, pushed_at = excluded.pushed_at",
-    [Q_MANIFEST_REF] = "INSERT INTO manifest_ref (repo, parent, child, kind) VALUES (:id, :digest, :child, :kind)"
-                       " ON CONFLICT DO NOTHING",
+    [Q_MANIFEST_REF] =
+        "INSERT INTO manifest_ref (repo, parent, child, kind) VALUES (:id, :digest, :child, :kind)"
+        " ON CONFLICT DO NOTHING",
     [Q_MANIFEST_DELETE] = "DELETE FROM manifest WHERE repo = " REPO_OF " AND digest = :digest",
     [Q_MANIFEST_LIST] =
         "SELECT " MANIFEST ","
         " EXISTS (SELECT 1 FROM tag t WHERE t.repo = m.repo AND t.digest = m.digest),"
-        " EXISTS (SELECT 1 FROM manifest_ref f WHERE f.repo = m.repo AND f.child = m.digest AND f.kind = 'manifest')"
+        " EXISTS (SELECT 1 FROM manifest_ref f"
+        "  WHERE f.repo = m.repo AND f.child = m.digest AND f.kind = 'manifest')"
         " FROM manifest m WHERE m.repo = " REPO_OF " AND m.digest > :last ORDER BY m.digest LIMIT :limit",
-    [Q_CHILD_USED] = "SELECT 1 FROM manifest_ref WHERE repo = " REPO_OF " AND child = :digest AND kind <> 'subject'",
-    [Q_CHILD_IN_INDEX] = "SELECT 1 FROM manifest_ref WHERE repo = " REPO_OF
-                         " AND child = :digest AND kind = 'manifest'",
+    [Q_CHILD_USED] =
+        "SELECT 1 FROM manifest_ref WHERE repo = " REPO_OF " AND child = :digest AND kind <> 'subject'",
+    [Q_CHILD_IN_INDEX] =
+        "SELECT 1 FROM manifest_ref WHERE repo = " REPO_OF " AND child = :digest AND kind = 'manifest'",
     [Q_REFERRERS] = "SELECT " MANIFEST ", m.annotations FROM manifest m WHERE m.repo = " REPO_OF
                     " AND m.subject = :subject AND (:type IS NULL OR m.artifact_type = :type)"
                     " AND m.digest > :last ORDER BY m.digest LIMIT :limit",
 
     [Q_TAG_DIGEST] = "SELECT digest FROM tag WHERE repo = " REPO_OF " AND name = :tag",
-    [Q_TAG_SET] = "INSERT INTO tag (repo, name, digest, updated_at) VALUES (" REPO_OF ", :tag, :digest, :now)"
-                  " ON CONFLICT (repo, name) DO UPDATE SET digest = excluded.digest, updated_at = excluded.updated_at",
+    [Q_TAG_SET] =
+        "INSERT INTO tag (repo, name, digest, updated_at) VALUES (" REPO_OF ", :tag, :digest, :now)"
+        " ON CONFLICT (repo, name) DO UPDATE SET digest = excluded.digest, updated_at = excluded.updated_at",
     [Q_TAG_DELETE] = "DELETE FROM tag WHERE repo = " REPO_OF " AND name = :tag",
     [Q_TAG_LIST] = "SELECT " MANIFEST ", t.name, t.updated_at FROM tag t"
                    " JOIN manifest m ON m.repo = t.repo AND m.digest = t.digest"

@@ -18,8 +18,8 @@ static const char step_1[] =
     "  created_at INTEGER NOT NULL,"
     "  tags INTEGER NOT NULL DEFAULT 0,"
     "  manifests INTEGER NOT NULL DEFAULT 0,"
-    "  blobs INTEGER NOT NULL DEFAULT 0,"    /* linked, without manifests */
-    "  bytes INTEGER NOT NULL DEFAULT 0"     /* of both */
+    "  blobs INTEGER NOT NULL DEFAULT 0," /* linked, without manifests */
+    "  bytes INTEGER NOT NULL DEFAULT 0"  /* of both */
     ") STRICT;"
 
     /* One row for each file under blobs/, manifests included. */

@@ -12,11 +12,11 @@
 #include "base/str.h"
 #include "registry/registry_internal.h"
 
-#define INDEX_FILE   "index.json"
-#define INDEX_TMP    "index.json.tmp"
-#define PAGE_REPOS   64
-#define PAGE_ROWS    256
-#define FLUSH_BYTES  65536
+#define INDEX_FILE  "index.json"
+#define INDEX_TMP   "index.json.tmp"
+#define PAGE_REPOS  64
+#define PAGE_ROWS   256
+#define FLUSH_BYTES 65536
 
 struct writer {
     struct registry *r;
@@ -56,7 +56,8 @@ static enum err descriptor(struct writer *w, const struct catalog_manifest *m, c
     w->first = false;
     buf_str(&w->buf, "{\"mediaType\":");
     buf_json(&w->buf, m->media_type);
-    buf_fmt(&w->buf, ",\"digest\":\"%s\",\"size\":%llu,\"annotations\":{\"org.opencontainers.image.ref.name\":",
+    buf_fmt(&w->buf,
+            ",\"digest\":\"%s\",\"size\":%llu,\"annotations\":{\"org.opencontainers.image.ref.name\":",
             digest, (unsigned long long)m->size);
     buf_json(&w->buf, ref);
     buf_str(&w->buf, "}}");

@@ -18,15 +18,15 @@ enum err layout_sync_if_changed(struct registry *r);
 
 struct rebuild_config {
     const char *data;
-    bool force;         /* a catalogue that is there is moved aside (catalog.db.old) */
-    bool verify;        /* hash every blob, not manifests alone */
+    bool force;  /* a catalogue that is there is moved aside (catalog.db.old) */
+    bool verify; /* hash every blob, not manifests alone */
     void (*progress)(void *arg, uint64_t done, uint64_t total, const char *what); /* may be NULL */
     void *arg;
 };
 struct rebuild_report {
     uint64_t repos, tags, manifests, blobs;
-    uint64_t missing;    /* descriptors whose content is not on the disk */
-    uint64_t rotten;     /* files moved to quarantine/ */
+    uint64_t missing;      /* descriptors whose content is not on the disk */
+    uint64_t rotten;       /* files moved to quarantine/ */
     uint64_t unreferenced; /* files that nothing in index.json leads to; they stay where they are */
 };
 /* Make a new catalogue from the blobs and index.json. It becomes catalog.db in one rename at the end;

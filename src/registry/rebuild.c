@@ -41,7 +41,8 @@ static void progress(struct rebuild *b, const char *what)
 }
 
 /* Read a whole file of at most max bytes; the caller frees *out. */
-static enum err read_whole(struct rebuild *b, int fd, uint64_t size, uint64_t max, const char *what, char **out)
+static enum err read_whole(struct rebuild *b, int fd, uint64_t size, uint64_t max, const char *what,
+                           char **out)
 {
     const struct io *io = store_io(b->store);
     enum err e;
@@ -111,7 +112,8 @@ static enum err blob_restore(struct rebuild *b, const char *repo, struct child *
     uint64_t size;
     enum err e = store_blob_stat(b->store, &child->digest, &size);
 
-    if (e == ERR_OK && b->cfg->verify && catalog_blob_exists(b->tx, &child->digest, NULL) == ERR_BLOB_UNKNOWN) {
+    if (e == ERR_OK && b->cfg->verify &&
+        catalog_blob_exists(b->tx, &child->digest, NULL) == ERR_BLOB_UNKNOWN) {
         e = store_blob_verify(b->store, &child->digest);
         if (e == ERR_CORRUPT) {
             b->report->rotten++;
@@ -175,7 +177,8 @@ static enum err manifest_restore(struct rebuild *b, const char *repo, const stru
 static enum err index_entry(void *arg, const char *key, const struct json_val *item)
 {
     struct rebuild *b = arg;
-    const char *ref = json_str(json_get(json_get(item, "annotations"), "org.opencontainers.image.ref.name"), NULL);
+    const char *ref =
+        json_str(json_get(json_get(item, "annotations"), "org.opencontainers.image.ref.name"), NULL);
     const char *media_type = json_str(json_get(item, "mediaType"), NULL);
     size_t len = 0;
     const char *text = json_str(json_get(item, "digest"), &len);
@@ -187,7 +190,8 @@ static enum err index_entry(void *arg, const char *key, const struct json_val *i
     b->done++;
     progress(b, "manifests");
     /* A layout made by another tool may name its images otherwise: those have no place here. */
-    if (ref == NULL || text == NULL || digest_parse(text, len, &d) || image_ref_parse(ref, &name) || !name.has_ref) {
+    if (ref == NULL || text == NULL || digest_parse(text, len, &d) || image_ref_parse(ref, &name) ||
+        !name.has_ref) {
         b->report->missing++;
         log_msg(b->log, LOG_WARN, "index.json: entry %llu has no name of the form REPOSITORY:TAG, left out",
                 (unsigned long long)b->done);
@@ -219,8 +223,9 @@ static enum err index_read(struct rebuild *b)
 
     if (fd < 0)
         return log_fail(b->log, io_err(errno), "open %s: %s", INDEX_FILE, strerror(errno));
-    e = io->fstat(io, fd, &st) < 0 ? log_fail(b->log, io_err(errno), "stat %s: %s", INDEX_FILE, strerror(errno))
-                                   : read_whole(b, fd, (uint64_t)st.st_size, INDEX_BYTES_MAX, INDEX_FILE, &text);
+    e = io->fstat(io, fd, &st) < 0
+            ? log_fail(b->log, io_err(errno), "stat %s: %s", INDEX_FILE, strerror(errno))
+            : read_whole(b, fd, (uint64_t)st.st_size, INDEX_BYTES_MAX, INDEX_FILE, &text);
     io->close(io, fd);
     if (e)
         return e;

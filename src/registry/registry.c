@@ -98,8 +98,8 @@ static void trash_recover(struct registry *r)
     (void)store_trash_foreach(r->store, trash_finish, &v);
     catalog_rollback(v.tx);
     if (v.restored || v.deleted)
-        log_msg(r->log, LOG_INFO, "finished interrupted deletes: %u files back in place, %u deleted", v.restored,
-                v.deleted);
+        log_msg(r->log, LOG_INFO, "finished interrupted deletes: %u files back in place, %u deleted",
+                v.restored, v.deleted);
 }
 
 enum err registry_open(struct registry **out, const struct registry_config *cfg, struct log *log)
@@ -221,7 +221,8 @@ static void forget_orphan(struct registry *r, const struct digest *d)
     catalog_rollback(tx);
 }
 
-enum err registry_upload_commit(struct registry *r, const char *repo, struct upload *up, const struct digest *d)
+enum err registry_upload_commit(struct registry *r, const char *repo, struct upload *up,
+                                const struct digest *d)
 {
     struct catalog_tx *tx = NULL;
     uint64_t size = upload_size(up);
@@ -306,7 +307,8 @@ static enum err blob_file_stat(struct registry *r, const struct digest *d, uint6
     return e;
 }
 
-enum err registry_blob_open(struct registry *r, const char *repo, const struct digest *d, int *fd, uint64_t *size)
+enum err registry_blob_open(struct registry *r, const char *repo, const struct digest *d, int *fd,
+                            uint64_t *size)
 {
     uint64_t row;
     enum err e;
@@ -316,8 +318,8 @@ enum err registry_blob_open(struct registry *r, const char *repo, const struct d
     if (*size == row)
         return ERR_OK;
     store_io(r->store)->close(store_io(r->store), *fd);
-    return log_fail(r->log, ERR_BLOB_UNKNOWN, "a blob of %s has %llu bytes on the disk and should have %llu", repo,
-                    (unsigned long long)*size, (unsigned long long)row);
+    return log_fail(r->log, ERR_BLOB_UNKNOWN, "a blob of %s has %llu bytes on the disk and should have %llu",
+                    repo, (unsigned long long)*size, (unsigned long long)row);
 }
 
 enum err registry_blob_stat(struct registry *r, const char *repo, const struct digest *d, uint64_t *size)
@@ -349,8 +351,9 @@ enum err registry_manifest_open(struct registry *r, const char *repo, const stru
         return ERR_OK;
     if (fd != NULL)
         store_io(r->store)->close(store_io(r->store), *fd);
-    return log_fail(r->log, ERR_MANIFEST_UNKNOWN, "a manifest of %s has %llu bytes on the disk and should have %llu",
-                    repo, (unsigned long long)size, (unsigned long long)out->size);
+    return log_fail(r->log, ERR_MANIFEST_UNKNOWN,
+                    "a manifest of %s has %llu bytes on the disk and should have %llu", repo,
+                    (unsigned long long)size, (unsigned long long)out->size);
 }
 
 /* ---- pushing manifests ---- */
@@ -380,7 +383,8 @@ static enum err manifest_commit(struct registry *r, struct manifest_push *push, 
     *again = false;
     if ((e = catalog_begin(&tx, r->catalog)))
         return e;
-    if ((e = catalog_manifest_put(tx, push->repo, &push->digest, push->len, m, platform, now, &push->missing)))
+    if ((e = catalog_manifest_put(tx, push->repo, &push->digest, push->len, m, platform, now,
+                                  &push->missing)))
         goto fail;
     for (size_t i = 0; i < push->tag_count; i++) {
         if ((e = catalog_tag_set(tx, push->repo, push->tags[i], &push->digest, push->who, now)))
@@ -493,7 +497,8 @@ enum err commit_and_trash(struct registry *r, struct catalog_tx *tx, const struc
     return ERR_OK;
 }
 
-enum err registry_manifest_delete(struct registry *r, const char *repo, const struct digest *d, const char *who)
+enum err registry_manifest_delete(struct registry *r, const char *repo, const struct digest *d,
+                                  const char *who)
 {
     struct catalog_tx *tx;
     bool gone;

@@ -17,12 +17,13 @@
 #include "base/str.h"
 #include "store/store_internal.h"
 
-#define LAYOUT_FILE     "oci-layout"
-#define LAYOUT_VERSION  "1.0.0"
-#define LAYOUT_TEXT     "{\"imageLayoutVersion\":\"" LAYOUT_VERSION "\"}\n"
-#define LAYOUT_MAX      4096 /* bytes of an oci-layout file */
-#define INDEX_FILE      "index.json"
-#define INDEX_EMPTY     "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"manifests\":[]}\n"
+#define LAYOUT_FILE    "oci-layout"
+#define LAYOUT_VERSION "1.0.0"
+#define LAYOUT_TEXT    "{\"imageLayoutVersion\":\"" LAYOUT_VERSION "\"}\n"
+#define LAYOUT_MAX     4096 /* bytes of an oci-layout file */
+#define INDEX_FILE     "index.json"
+#define INDEX_EMPTY \
+    "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"manifests\":[]}\n"
 #define HASH_STEP_BYTES 65536
 #define FLAT_NAME_MAX   (6 + 1 + DIGEST_HEX_MAX) /* "sha512-" and the hex: a name in trash/ */
 
@@ -143,7 +144,8 @@ static enum err layout_check(struct store *s, bool create)
     version = e == ERR_OK ? json_get(json_root(j), "imageLayoutVersion") : NULL;
     v = json_str(version, NULL);
     if (v == NULL || strcmp(v, LAYOUT_VERSION) != 0)
-        e = log_fail(s->log, ERR_INVALID, "%s: not an OCI image layout of version %s", LAYOUT_FILE, LAYOUT_VERSION);
+        e = log_fail(s->log, ERR_INVALID, "%s: not an OCI image layout of version %s", LAYOUT_FILE,
+                     LAYOUT_VERSION);
     json_free(j);
     return e;
 }
@@ -208,7 +210,9 @@ void store_close(struct store *s)
 {
     if (s == NULL)
         return;
-    int fds[] = { s->root, s->uploads, s->trash, s->quarantine, s->blobs[DIGEST_SHA256], s->blobs[DIGEST_SHA512] };
+    int fds[] = {
+        s->root, s->uploads, s->trash, s->quarantine, s->blobs[DIGEST_SHA256], s->blobs[DIGEST_SHA512]
+    };
 
     _Static_assert(DIGEST_ALG_COUNT == 2, "close each blob folder");
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
@@ -315,7 +319,8 @@ enum err store_adopt(struct store *s, int dirfd, const char *name, const struct 
 }
 
 /* Move a blob to the folder to, under its flat name, durably. none: when there is no such file. */
-static enum err blob_move_out(struct store *s, const struct digest *d, int to, const char *what, enum err none)
+static enum err blob_move_out(struct store *s, const struct digest *d, int to, const char *what,
+                              enum err none)
 {
     char hex[DIGEST_HEX_MAX + 1], flat[FLAT_NAME_MAX + 1];
 

@@ -19,12 +19,12 @@
 #include "base/str.h"
 #include "store/store_internal.h"
 
-#define OWNER_TAG_BYTES   8
-#define FILE_NAME_MAX     (UPLOAD_ID_LEN + 1 + 2 * OWNER_TAG_BYTES)
-#define HASH_STEP_BYTES   65536
+#define OWNER_TAG_BYTES 8
+#define FILE_NAME_MAX   (UPLOAD_ID_LEN + 1 + 2 * OWNER_TAG_BYTES)
+#define HASH_STEP_BYTES 65536
 /* Write-back is started each time so many bytes have come, so that the final sync
  * finds little left to do. */
-#define WRITEBACK_BYTES   (8u << 20)
+#define WRITEBACK_BYTES (8u << 20)
 
 struct upload {
     struct store *s;
@@ -199,8 +199,9 @@ enum err upload_resume(struct upload **out, struct store *s, const char *owner, 
     file_name(owner, id, up->file);
     up->fd = open_for_append(s, up->file);
     if (up->fd < 0) {
-        e = errno == ENOENT ? ERR_UPLOAD_UNKNOWN
-                            : log_fail(s->log, io_err(errno), "open uploads/%s: %s", up->file, strerror(errno));
+        e = errno == ENOENT
+                ? ERR_UPLOAD_UNKNOWN
+                : log_fail(s->log, io_err(errno), "open uploads/%s: %s", up->file, strerror(errno));
         goto fail;
     }
     if (flock(up->fd, LOCK_EX | LOCK_NB) < 0) {
@@ -218,8 +219,9 @@ enum err upload_resume(struct upload **out, struct store *s, const char *owner, 
     /* Between our open and our lock the session may have ended: the file we hold is then a
      * blob, and must never be written to. */
     if (s->io->fstatat(s->io, s->uploads, up->file, &now) < 0) {
-        e = errno == ENOENT ? ERR_UPLOAD_UNKNOWN
-                            : log_fail(s->log, io_err(errno), "stat uploads/%s: %s", up->file, strerror(errno));
+        e = errno == ENOENT
+                ? ERR_UPLOAD_UNKNOWN
+                : log_fail(s->log, io_err(errno), "stat uploads/%s: %s", up->file, strerror(errno));
         goto fail;
     }
     if (now.st_ino != st.st_ino || now.st_dev != st.st_dev) {
@@ -283,8 +285,8 @@ enum err upload_expect(struct upload *up, uint64_t more)
         return ERR_OK;
     }
     if (errno != ENOTSUP)
-        return log_fail(s->log, io_err(errno), "reserve %llu bytes for uploads/%s: %s", (unsigned long long)want,
-                        up->file, strerror(errno));
+        return log_fail(s->log, io_err(errno), "reserve %llu bytes for uploads/%s: %s",
+                        (unsigned long long)want, up->file, strerror(errno));
     if ((e = store_free_bytes(s, &free_now)))
         return e;
     if (free_now < more)

@@ -36,8 +36,8 @@ enum err upload_resume(struct upload **out, struct store *s, const char *owner, 
 /* The size of a session without opening it; works while it is open elsewhere. */
 enum err upload_stat(struct store *s, const char *owner, const char *id, uint64_t *size);
 
-const char *upload_id(const struct upload *up);  /* a UUID, UPLOAD_ID_LEN characters */
-uint64_t upload_size(const struct upload *up);   /* bytes received so far */
+const char *upload_id(const struct upload *up); /* a UUID, UPLOAD_ID_LEN characters */
+uint64_t upload_size(const struct upload *up);  /* bytes received so far */
 
 /* So many more bytes are coming: claim room for them now, so that a full disk is
  * told before the bytes travel. ERR_NO_SPACE. */
@@ -57,7 +57,7 @@ enum err upload_prove(struct upload *up, const struct digest *want);
  * folder. An existing file of the same name is replaced (by the same bytes). */
 enum err upload_publish(struct upload *up);
 
-void upload_cancel(struct upload *up);           /* the bytes go when it is closed */
-void upload_close(struct upload *up);            /* NULL is allowed */
+void upload_cancel(struct upload *up); /* the bytes go when it is closed */
+void upload_close(struct upload *up);  /* NULL is allowed */
 
 #endif

@@ -53,9 +53,8 @@ static void a_line_has_its_keys_in_order_and_quotes_what_needs_it(struct t *t)
     log_end(&l, &p.log);
     s = piped_read(&p);
     CHECK(str_starts(s, "time="));
-    CHECK_STR(strstr(s, " level="),
-              " level=warn msg=\"two words\" plain=a/b:c@d empty=\"\" "
-              "odd=\"say \\\"x\\\"\\n\\x1b[31m\\xff\" n=-5\n");
+    CHECK_STR(strstr(s, " level="), " level=warn msg=\"two words\" plain=a/b:c@d empty=\"\" "
+                                    "odd=\"say \\\"x\\\"\\n\\x1b[31m\\xff\" n=-5\n");
 }
 
 static void a_line_that_is_too_long_is_cut_and_says_so(struct t *t)
@@ -199,12 +198,8 @@ static void errno_is_told_in_our_terms(struct t *t)
 }
 
 T_MAIN(T(a_line_has_its_keys_in_order_and_quotes_what_needs_it),
-       T(a_line_that_is_too_long_is_cut_and_says_so),
-       T(lines_below_the_level_are_not_written),
-       T(a_level_is_one_of_five_words),
-       T(every_error_has_a_phrase_of_its_own),
-       T(times_are_written_as_rfc3339),
-       T(a_file_is_replaced_whole_and_leaves_no_other),
-       T(partial_reads_and_writes_go_on_to_the_end),
-       T(a_folder_is_listed_without_its_dots_until_an_error),
+       T(a_line_that_is_too_long_is_cut_and_says_so), T(lines_below_the_level_are_not_written),
+       T(a_level_is_one_of_five_words), T(every_error_has_a_phrase_of_its_own),
+       T(times_are_written_as_rfc3339), T(a_file_is_replaced_whole_and_leaves_no_other),
+       T(partial_reads_and_writes_go_on_to_the_end), T(a_folder_is_listed_without_its_dots_until_an_error),
        T(errno_is_told_in_our_terms))

@@ -56,12 +56,12 @@ static struct manifest image(struct child *children, size_t n)
 }
 
 /* One change in a transaction of its own. */
-#define IN_TX(c, tx, call)                                 \
-    do {                                                   \
-        struct catalog_tx *tx = NULL;                      \
-        CHECK_INT(catalog_begin(&tx, (c)), ERR_OK);        \
-        CHECK_INT(call, ERR_OK);                           \
-        CHECK_INT(catalog_commit(tx), ERR_OK);             \
+#define IN_TX(c, tx, call) \
+    do { \
+        struct catalog_tx *tx = NULL; \
+        CHECK_INT(catalog_begin(&tx, (c)), ERR_OK); \
+        CHECK_INT(call, ERR_OK); \
+        CHECK_INT(catalog_commit(tx), ERR_OK); \
     } while (0)
 
 /* A repository with a config and a layer blob and one tagged manifest of them. */
@@ -116,7 +116,8 @@ static void what_was_rolled_back_never_was(struct t *t)
     CHECK(catalog_blob_link(tx, "a", &d, 5, NOW) == ERR_OK && catalog_blob_linked(tx, "a", &d) == ERR_OK);
     CHECK(catalog_blob_get(c, "a", &d, &size) == ERR_BLOB_UNKNOWN); /* readers see the last commit */
     catalog_rollback(tx);
-    CHECK(catalog_blob_get(c, "a", &d, &size) == ERR_BLOB_UNKNOWN && catalog_repo_has(c, "a") == ERR_NAME_UNKNOWN);
+    CHECK(catalog_blob_get(c, "a", &d, &size) == ERR_BLOB_UNKNOWN &&
+          catalog_repo_has(c, "a") == ERR_NAME_UNKNOWN);
     catalog_close(c);
 }
 
@@ -133,11 +134,13 @@ static void a_manifest_is_refused_while_something_it_names_is_missing(struct t *
 
     fill(t, c, "team/app", "v1");
     REQUIRE(catalog_begin(&tx, c) == ERR_OK);
-    CHECK(catalog_manifest_put(tx, "team/app", &m, 1, &parsed, "", NOW, &missing) == ERR_MANIFEST_BLOB_UNKNOWN);
+    CHECK(catalog_manifest_put(tx, "team/app", &m, 1, &parsed, "", NOW, &missing) ==
+          ERR_MANIFEST_BLOB_UNKNOWN);
     CHECK(digest_eq(&missing, &children[1].digest));
     /* Linked in another repository does not count. */
     CHECK(catalog_blob_link(tx, "other", &children[1].digest, 1, NOW) == ERR_OK);
-    CHECK(catalog_manifest_put(tx, "team/app", &m, 1, &parsed, "", NOW, &missing) == ERR_MANIFEST_BLOB_UNKNOWN);
+    CHECK(catalog_manifest_put(tx, "team/app", &m, 1, &parsed, "", NOW, &missing) ==
+          ERR_MANIFEST_BLOB_UNKNOWN);
     children[1].optional = true;
     CHECK(catalog_manifest_put(tx, "team/app", &m, 1, &parsed, "", NOW, &missing) == ERR_OK);
     CHECK(catalog_commit(tx) == ERR_OK);
@@ -158,7 +161,8 @@ static void an_index_may_name_manifests_and_blobs_of_its_repository(struct t *t)
 
     fill(t, c, "team/app", "v1");
     REQUIRE(catalog_begin(&tx, c) == ERR_OK);
-    CHECK(catalog_manifest_put(tx, "team/app", &m, 1, &parsed, "", NOW, &missing) == ERR_MANIFEST_BLOB_UNKNOWN);
+    CHECK(catalog_manifest_put(tx, "team/app", &m, 1, &parsed, "", NOW, &missing) ==
+          ERR_MANIFEST_BLOB_UNKNOWN);
     parsed.child_count = 2;
     CHECK(catalog_manifest_put(tx, "team/app", &m, 1, &parsed, "", NOW, &missing) == ERR_OK);
     /* What an index names cannot be deleted from under it. */
@@ -185,7 +189,8 @@ static void a_blob_goes_when_its_last_link_goes_and_not_before(struct t *t)
     CHECK(catalog_blob_drop_if_unused(tx, &m, &gone) == ERR_OK && gone);
     CHECK(catalog_blob_unlink(tx, "a", &layer) == ERR_OK);
     CHECK(catalog_blob_drop_if_unused(tx, &layer, &gone) == ERR_OK && !gone);
-    CHECK(catalog_blob_unlink(tx, "b", &layer) == ERR_OK && catalog_blob_unlink(tx, "b", &layer) == ERR_BLOB_UNKNOWN);
+    CHECK(catalog_blob_unlink(tx, "b", &layer) == ERR_OK &&
+          catalog_blob_unlink(tx, "b", &layer) == ERR_BLOB_UNKNOWN);
     CHECK(catalog_blob_drop_if_unused(tx, &layer, &gone) == ERR_OK && gone);
     CHECK(catalog_blob_drop_if_unused(tx, &layer, &gone) == ERR_OK && !gone);
     CHECK(catalog_blob_exists(tx, &layer, NULL) == ERR_BLOB_UNKNOWN);
@@ -288,7 +293,9 @@ static void every_change_of_a_tag_is_one_event(struct t *t)
     struct catalog_tx *tx;
 
     fill(t, c, "a", "v1");
-    CHECK_INT(event_count(t, "repo = 'a' AND tag = 'v1' AND old IS NULL AND new IS NOT NULL AND who = 'somebody'"), 1);
+    CHECK_INT(
+        event_count(t, "repo = 'a' AND tag = 'v1' AND old IS NULL AND new IS NOT NULL AND who = 'somebody'"),
+        1);
     IN_TX(c, same, catalog_tag_set(same, "a", "v1", &m, "x", NOW));
     CHECK_INT(event_count(t, "1"), 1); /* it was so already */
     IN_TX(c, put, catalog_manifest_put(put, "a", &second, 1, &parsed, "", NOW, &missing));
@@ -363,7 +370,8 @@ static void totals_follow_every_change(struct t *t)
     IN_TX(c, tx, catalog_manifest_delete(tx, "a", &m, "x", NOW));
     IN_TX(c, tx, catalog_blob_drop_if_unused(tx, &m, &gone));
     CHECK(catalog_repo_usage(c, "a", &u) == ERR_OK && u.bytes == 110 && u.tags == 0 && u.manifests == 0);
-    CHECK(catalog_usage_get(c, &u) == ERR_OK && u.bytes == 110 && u.blobs == 2 && u.manifests == 0 && u.tags == 0);
+    CHECK(catalog_usage_get(c, &u) == ERR_OK && u.bytes == 110 && u.blobs == 2 && u.manifests == 0 &&
+          u.tags == 0);
     CHECK(catalog_repo_usage(c, "none", &u) == ERR_NAME_UNKNOWN);
     catalog_close(c);
 }
@@ -476,17 +484,12 @@ static void threads_write_in_turns_and_read_what_they_committed(struct t *t)
     catalog_close(c);
 }
 
-T_MAIN(T(what_was_committed_is_found_by_tag_and_digest),
-       T(what_was_rolled_back_never_was),
+T_MAIN(T(what_was_committed_is_found_by_tag_and_digest), T(what_was_rolled_back_never_was),
        T(a_manifest_is_refused_while_something_it_names_is_missing),
        T(an_index_may_name_manifests_and_blobs_of_its_repository),
        T(a_blob_goes_when_its_last_link_goes_and_not_before),
-       T(a_blob_is_found_in_each_repository_that_has_it),
-       T(lists_are_in_byte_order_and_go_on_after_the_last),
-       T(every_change_of_a_tag_is_one_event),
-       T(referrers_are_listed_by_subject_and_type),
-       T(totals_follow_every_change),
-       T(a_repository_goes_step_by_step),
-       T(another_process_waits_for_the_write_lock_and_gives_up),
-       T(what_is_no_catalogue_is_refused),
+       T(a_blob_is_found_in_each_repository_that_has_it), T(lists_are_in_byte_order_and_go_on_after_the_last),
+       T(every_change_of_a_tag_is_one_event), T(referrers_are_listed_by_subject_and_type),
+       T(totals_follow_every_change), T(a_repository_goes_step_by_step),
+       T(another_process_waits_for_the_write_lock_and_gives_up), T(what_is_no_catalogue_is_refused),
        T_CONCURRENT(threads_write_in_turns_and_read_what_they_committed))

@@ -51,17 +51,25 @@ static void manifest_text(char *out, size_t cap, const char *config, const char 
 
     digest_format(&cd, c);
     digest_format(&ld, l);
-    (void)str_format(out, cap,
-                     "{\"schemaVersion\":2,\"mediaType\":\"" MT_OCI_MANIFEST "\","
-                     "\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\",\"digest\":\"%s\",\"size\":%zu},"
-                     "\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"%s\",\"size\":%zu}]}",
-                     c, strlen(config), l, strlen(layer));
+    (void)str_format(
+        out, cap,
+        "{\"schemaVersion\":2,\"mediaType\":\"" MT_OCI_MANIFEST "\","
+        "\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\","
+        "\"digest\":\"%s\",\"size\":%zu},"
+        "\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\","
+        "\"digest\":\"%s\",\"size\":%zu}]}",
+        c, strlen(config), l, strlen(layer));
 }
 
-static enum err put(struct registry *r, const char *repo, const char *text, const char *tag, struct digest *out)
+static enum err put(struct registry *r, const char *repo, const char *text, const char *tag,
+                    struct digest *out)
 {
-    struct manifest_push push = { .repo = repo, .bytes = text, .len = strlen(text), .tags = &tag,
-                                  .tag_count = tag ? 1 : 0, .who = "test" };
+    struct manifest_push push = { .repo = repo,
+                                  .bytes = text,
+                                  .len = strlen(text),
+                                  .tags = &tag,
+                                  .tag_count = tag ? 1 : 0,
+                                  .who = "test" };
     enum err e = registry_manifest_put(r, &push);
 
     *out = push.digest;
@@ -71,7 +79,8 @@ static enum err put(struct registry *r, const char *repo, const char *text, cons
 #define CONFIG "{\"architecture\":\"arm\",\"os\":\"linux\",\"variant\":\"v7\"}"
 
 /* One image: config, layer, manifest, tag. */
-static struct digest push_image(struct t *t, struct registry *r, const char *repo, const char *tag, const char *layer)
+static struct digest push_image(struct t *t, struct registry *r, const char *repo, const char *tag,
+                                const char *layer)
 {
     struct digest d;
     char text[1024];
@@ -253,7 +262,8 @@ static void a_lost_or_cut_file_is_not_served_and_the_next_push_mends_it(struct t
         CHECK(registry_blob_stat(r, "a", &d, &size) == ERR_BLOB_UNKNOWN);
         CHECK(registry_blob_open(r, "a", &d, &fd, &size) == ERR_BLOB_UNKNOWN);
         CHECK(registry_blob_mount(r, "b", &d, "a") == ERR_BLOB_UNKNOWN);
-        CHECK(push_blob(r, "a", "layer") == ERR_OK && registry_blob_stat(r, "a", &d, &size) == ERR_OK && size == 5);
+        CHECK(push_blob(r, "a", "layer") == ERR_OK && registry_blob_stat(r, "a", &d, &size) == ERR_OK &&
+              size == 5);
     }
     registry_close(r);
 }
@@ -277,7 +287,8 @@ static char *index_text(struct t *t)
 static void the_index_names_every_tag_and_every_manifest_without_one(struct t *t)
 {
     struct registry *r = open_registry(t);
-    struct digest tagged = push_image(t, r, "team/app", "v1", "one"), plain = push_image(t, r, "team/app", NULL, "two");
+    struct digest tagged = push_image(t, r, "team/app", "v1", "one"),
+                  plain = push_image(t, r, "team/app", NULL, "two");
     char name[512], digest[DIGEST_TEXT_MAX + 1];
     struct json *j = NULL;
 
@@ -326,7 +337,8 @@ static void a_lost_catalogue_is_made_again_from_the_disk(struct t *t)
     struct registry_config cfg = { .data = t_dir(t), .create = true };
     struct rebuild_config rebuild = { .data = t_dir(t), .verify = true };
     struct registry *r = open_registry(t);
-    struct digest one = push_image(t, r, "team/app", "v1", "one"), two = push_image(t, r, "team/app", NULL, "two");
+    struct digest one = push_image(t, r, "team/app", "v1", "one"),
+                  two = push_image(t, r, "team/app", NULL, "two");
     struct digest layer = sha256_of("two");
     struct reference ref = { .is_digest = true, .digest = two };
     struct catalog_usage before, after;
@@ -346,11 +358,13 @@ static void a_lost_catalogue_is_made_again_from_the_disk(struct t *t)
     CHECK(report.tags == 3 && report.repos == 2 && report.missing == 0 && report.rotten == 0 &&
           report.unreferenced == 0);
     r = open_registry(t);
-    CHECK(tag_is(r, "team/app", "v1", &one) && tag_is(r, "team/app", "latest", &one) && tag_is(r, "other", "v1", &one));
+    CHECK(tag_is(r, "team/app", "v1", &one) && tag_is(r, "team/app", "latest", &one) &&
+          tag_is(r, "other", "v1", &one));
     CHECK(registry_manifest_open(r, "team/app", &ref, &m, NULL) == ERR_OK);
     CHECK_STR(m.platform, "linux/arm/v7");
     CHECK(registry_blob_stat(r, "team/app", &layer, &size) == ERR_OK);
-    CHECK(catalog_usage_get(registry_catalog(r), &after) == ERR_OK && memcmp(&before, &after, sizeof before) == 0);
+    CHECK(catalog_usage_get(registry_catalog(r), &after) == ERR_OK &&
+          memcmp(&before, &after, sizeof before) == 0);
     CHECK(catalog_check(registry_catalog(r)) == ERR_OK);
     registry_close(r);
 }
@@ -460,18 +474,15 @@ static void threads_push_mount_and_delete_the_same_things(struct t *t)
     registry_close(r);
 }
 
-T_MAIN(T(an_image_is_pushed_and_pulled_and_its_platform_known),
-       T(a_mount_links_and_copies_nothing),
+T_MAIN(T(an_image_is_pushed_and_pulled_and_its_platform_known), T(a_mount_links_and_copies_nothing),
        T(a_blob_leaves_the_disk_with_its_last_repository),
-       T(what_a_manifest_names_cannot_be_deleted_before_it),
-       T(a_refused_manifest_leaves_nothing_behind),
+       T(what_a_manifest_names_cannot_be_deleted_before_it), T(a_refused_manifest_leaves_nothing_behind),
        T(a_repository_is_deleted_without_touching_its_neighbours),
        T(a_start_finishes_what_a_crash_left_in_the_trash),
        T(a_file_left_in_the_trash_is_found_when_it_is_asked_for),
        T(a_lost_or_cut_file_is_not_served_and_the_next_push_mends_it),
        T(the_index_names_every_tag_and_every_manifest_without_one),
-       T(the_index_is_written_again_only_after_a_change),
-       T(a_lost_catalogue_is_made_again_from_the_disk),
+       T(the_index_is_written_again_only_after_a_change), T(a_lost_catalogue_is_made_again_from_the_disk),
        T(a_rebuild_quarantines_what_is_rotten_and_keeps_the_rest),
        T(a_folder_that_is_no_layout_is_not_made_one),
        T_CONCURRENT(threads_push_mount_and_delete_the_same_things))

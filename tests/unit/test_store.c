@@ -196,7 +196,11 @@ static void a_remembered_hash_is_not_used_for_other_bytes(struct t *t)
 
 static void a_session_is_its_owners_alone_and_open_once(struct t *t)
 {
-    static const char *const bad[] = { "", "x", "..", "../../oci-layout", "00000000-0000-4000-8000-000000000000",
+    static const char *const bad[] = { "",
+                                       "x",
+                                       "..",
+                                       "../../oci-layout",
+                                       "00000000-0000-4000-8000-000000000000",
                                        "00000000-0000-4000-8000-00000000000/",
                                        "00000000-0000-4000-8000-0000000000000" };
     struct store *s = open_store(t), *other = open_store(t);
@@ -340,7 +344,8 @@ static void files_of_other_tools_are_not_taken_for_blobs(struct t *t)
 
     close(openat(store_dirfd(s), "blobs/sha256/README", O_CREAT | O_WRONLY, 0600));
     close(openat(store_dirfd(s), "trash/note", O_CREAT | O_WRONLY, 0600));
-    CHECK(store_blob_foreach(s, count_blobs, &n) == ERR_OK && store_trash_foreach(s, count_digests, &n) == ERR_OK);
+    CHECK(store_blob_foreach(s, count_blobs, &n) == ERR_OK &&
+          store_trash_foreach(s, count_digests, &n) == ERR_OK);
     CHECK(n == 0);
     store_close(s);
 }
@@ -385,17 +390,12 @@ static void threads_push_the_same_and_different_blobs(struct t *t)
     store_close(s);
 }
 
-T_MAIN(T(a_new_data_directory_is_an_image_layout),
-       T(a_layout_of_another_version_is_refused_and_left_alone),
+T_MAIN(T(a_new_data_directory_is_an_image_layout), T(a_layout_of_another_version_is_refused_and_left_alone),
        T(pushed_bytes_become_a_protected_file_named_by_their_digest),
        T(bytes_that_hash_to_something_else_are_no_blob_and_the_session_goes_on),
        T(a_session_goes_on_in_another_process_with_either_algorithm),
-       T(a_remembered_hash_is_not_used_for_other_bytes),
-       T(a_session_is_its_owners_alone_and_open_once),
-       T(a_cancelled_session_leaves_nothing),
-       T(bytes_that_will_not_fit_are_refused_before_they_come),
-       T(claimed_room_is_given_back),
-       T(a_blob_goes_through_the_trash_and_can_come_back),
-       T(a_rotten_blob_is_found_and_can_be_quarantined),
-       T(files_of_other_tools_are_not_taken_for_blobs),
+       T(a_remembered_hash_is_not_used_for_other_bytes), T(a_session_is_its_owners_alone_and_open_once),
+       T(a_cancelled_session_leaves_nothing), T(bytes_that_will_not_fit_are_refused_before_they_come),
+       T(claimed_room_is_given_back), T(a_blob_goes_through_the_trash_and_can_come_back),
+       T(a_rotten_blob_is_found_and_can_be_quarantined), T(files_of_other_tools_are_not_taken_for_blobs),
        T_CONCURRENT(threads_push_the_same_and_different_blobs))
