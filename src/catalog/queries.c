@@ -47,7 +47,8 @@ const char *const query_sql[Q_COUNT] = {
     [Q_MANIFEST_LINKED] = "SELECT 1 FROM manifest WHERE repo = " REPO_OF " AND digest = :digest",
     [Q_MANIFEST_ADD] =
         "INSERT INTO manifest (repo, digest, media_type, artifact_type, subject, size, content_size,"
-        " platform, annotations, pushed_at) VALUES (:id, :digest, :media_type, :artifact_type, :subject, :size,"
+        " platform, annotations, pushed_at)"
+        " VALUES (:id, :digest, :media_type, :artifact_type, :subject, :size,"
         " :content_size, :platform, :annotations, :now)"
         " ON CONFLICT (repo, digest) DO UPDATE SET media_type = excluded.media_type,"
         " artifact_type = excluded.artifact_type, pushed_at = excluded.pushed_at",
