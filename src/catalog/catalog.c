@@ -74,7 +74,7 @@ static enum err version_get(struct conn *w, int *out)
 
 /* Take the steps that the file has not had, all in one transaction. Nothing is written when
  * there are none: opening works on a full disk. */
-static enum err schema_update(struct conn *w)
+static enum err schema_update(struct conn *w, bool create)
 {
     char text[64];
     int version;
@@ -84,6 +84,8 @@ static enum err schema_update(struct conn *w)
         return e;
     if (version == schema_version)
         return ERR_OK;
+    if (version == 0 && !create)
+        return log_fail(w->log, ERR_CORRUPT, "catalogue: there is nothing in it");
     if (version > schema_version)
         return log_fail(w->log, ERR_CORRUPT,
                         "catalogue: made by a newer berth (schema %d, this one knows %d): use that one",
@@ -126,7 +128,7 @@ enum err catalog_open(struct catalog **out, const struct catalog_config *cfg, st
         e = log_fail(log, ERR_NO_MEMORY, "catalogue: out of memory");
         goto fail;
     }
-    if ((e = conn_open(&c->writer, &c->cfg, true, log)) || (e = schema_update(c->writer)))
+    if ((e = conn_open(&c->writer, &c->cfg, true, log)) || (e = schema_update(c->writer, cfg->create)))
         goto fail;
     *out = c;
     return ERR_OK;

@@ -110,6 +110,8 @@ enum err catalog_manifest_get(struct catalog *c, const char *repo, const struct 
 enum err catalog_manifest_put(struct catalog_tx *tx, const char *repo, const struct digest *d, uint64_t size,
                               const struct manifest *m, const char *platform, int64_t now,
                               struct digest *missing);
+enum err catalog_manifest_linked(struct catalog_tx *tx, const char *repo,
+                                 const struct digest *d); /* ERR_MANIFEST_UNKNOWN */
 /* Take it, its tags and its references away. ERR_MANIFEST_UNKNOWN. ERR_IN_USE: an index of the
  * repository names it. who is for the history of its tags. */
 enum err catalog_manifest_delete(struct catalog_tx *tx, const char *repo, const struct digest *d,

@@ -385,13 +385,18 @@ enum err catalog_manifest_put(struct catalog_tx *tx, const char *repo, const str
     return refs_add(c, id, d, m);
 }
 
+enum err catalog_manifest_linked(struct catalog_tx *tx, const char *repo, const struct digest *d)
+{
+    return has_row(tx->conn, Q_MANIFEST_LINKED, repo, d, ERR_MANIFEST_UNKNOWN);
+}
+
 enum err catalog_manifest_delete(struct catalog_tx *tx, const char *repo, const struct digest *d,
                                  const char *who, int64_t now)
 {
     struct conn *c = tx->conn;
     enum err e;
 
-    if ((e = has_row(c, Q_MANIFEST_LINKED, repo, d, ERR_MANIFEST_UNKNOWN)))
+    if ((e = catalog_manifest_linked(tx, repo, d)))
         return e;
     e = has_row(c, Q_CHILD_IN_INDEX, repo, d, ERR_NOT_FOUND);
     if (e != ERR_NOT_FOUND)

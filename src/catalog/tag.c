@@ -38,7 +38,7 @@ enum err catalog_tag_set(struct catalog_tx *tx, const char *repo, const char *ta
     bool had;
     enum err e;
 
-    if ((e = has_row(tx->conn, Q_MANIFEST_LINKED, repo, d, ERR_MANIFEST_UNKNOWN)))
+    if ((e = catalog_manifest_linked(tx, repo, d)))
         return e;
     e = tag_digest(tx->conn, repo, tag, &old);
     if (e && e != ERR_MANIFEST_UNKNOWN)

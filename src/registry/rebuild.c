@@ -112,7 +112,8 @@ static enum err blob_restore(struct rebuild *b, const char *repo, struct child *
     uint64_t size;
     enum err e = store_blob_stat(b->store, &child->digest, &size);
 
-    if (e == ERR_OK && b->cfg->verify &&
+    /* A size that differs is no proof: a descriptor may be wrong, and was accepted. */
+    if (e == ERR_OK && (b->cfg->verify || size != child->size) &&
         catalog_blob_exists(b->tx, &child->digest, NULL) == ERR_BLOB_UNKNOWN) {
         e = store_blob_verify(b->store, &child->digest);
         if (e == ERR_CORRUPT) {
@@ -120,10 +121,6 @@ static enum err blob_restore(struct rebuild *b, const char *repo, struct child *
             e = store_blob_quarantine(b->store, &child->digest);
             e = e ? e : ERR_BLOB_UNKNOWN;
         }
-    } else if (e == ERR_OK && size != child->size) {
-        b->report->rotten++;
-        e = store_blob_quarantine(b->store, &child->digest);
-        e = e ? e : ERR_BLOB_UNKNOWN;
     }
     if (e == ERR_BLOB_UNKNOWN) {
         if (!child->optional)
@@ -148,6 +145,9 @@ static enum err manifest_restore(struct rebuild *b, const char *repo, const stru
 
     if (depth > NESTING_MAX)
         return ERR_BLOB_UNKNOWN;
+    /* Done already: small indexes that name each other could otherwise keep us for ever. */
+    if ((e = catalog_manifest_linked(b->tx, repo, d)) != ERR_MANIFEST_UNKNOWN)
+        return e;
     if ((e = manifest_read(b, d, &text, &len)))
         return e == ERR_TOO_LARGE ? ERR_BLOB_UNKNOWN : e;
     e = manifest_parse(&m, text, len, media_type, &why);

@@ -37,29 +37,29 @@ static enum err found_one(void *arg, const struct digest *d, uint64_t size)
     return ERR_EXISTS; /* one is enough to know */
 }
 
-/* A catalogue may be made only where nothing is stored yet: over blobs it would hide them all,
- * and the next index.json would forget their names. */
+/* A catalogue may be made only where nothing is stored yet: over blobs it would hide them all, and the next
+ * index.json would forget their names. It stops at the first blob: no walk. */
 static enum err may_create(struct registry *r, const struct registry_config *cfg, bool *create)
 {
     const struct io *io = store_io(r->store);
     struct stat st;
+    bool there, empty;
     enum err e;
 
-    *create = false;
-    if (io->fstatat(io, store_dirfd(r->store), CATALOG_FILE, &st) == 0)
-        return ERR_OK;
-    if (errno != ENOENT)
+    there = io->fstatat(io, store_dirfd(r->store), CATALOG_FILE, &st) == 0;
+    if (!there && errno != ENOENT)
         return log_fail(r->log, io_err(errno), "stat %s/%s: %s", cfg->data, CATALOG_FILE, strerror(errno));
     e = store_blob_foreach(r->store, found_one, NULL);
-    if (e == ERR_EXISTS)
+    if (e && e != ERR_EXISTS)
+        return e;
+    empty = e == ERR_OK;
+    if (!there && !empty)
         return log_fail(r->log, ERR_CORRUPT,
                         "%s has blobs but no %s: run \"berth rebuild --data %s\" to make it again", cfg->data,
                         CATALOG_FILE, cfg->data);
-    if (e)
-        return e;
-    if (!cfg->create)
+    if (!there && !cfg->create)
         return ERR_NOT_FOUND;
-    *create = true;
+    *create = cfg->create && empty;
     return ERR_OK;
 }
 
@@ -78,10 +78,14 @@ static enum err trash_finish(void *arg, const struct digest *d)
     /* The write lock is held: no other process is between its rename and its commit. */
     if (v->tx == NULL && (e = catalog_begin(&v->tx, v->r->catalog)))
         return e;
+    /* Deleted only when surely not needed: the row is gone, or the file is in its place again. */
     e = catalog_blob_exists(v->tx, d, NULL);
-    if (e == ERR_OK && store_blob_stat(v->r->store, d, &size) == ERR_BLOB_UNKNOWN) {
-        v->restored++;
-        return store_trash_restore(v->r->store, d);
+    if (e == ERR_OK) {
+        e = store_blob_stat(v->r->store, d, &size);
+        if (e == ERR_BLOB_UNKNOWN) {
+            v->restored++;
+            return store_trash_restore(v->r->store, d);
+        }
     }
     if (e && e != ERR_BLOB_UNKNOWN)
         return e;
@@ -124,8 +128,12 @@ enum err registry_open(struct registry **out, const struct registry_config *cfg,
     if ((e = may_create(r, cfg, &cc.create)))
         goto fail;
     cc.path = path;
-    if ((e = catalog_open(&r->catalog, &cc, log)))
+    if ((e = catalog_open(&r->catalog, &cc, log))) {
+        if (e == ERR_CORRUPT)
+            log_msg(log, LOG_ERROR, "%s/%s is damaged: \"berth rebuild --force --data %s\" makes it again",
+                    cfg->data, CATALOG_FILE, cfg->data);
         goto fail;
+    }
     trash_recover(r);
     *out = r;
     return ERR_OK;
@@ -530,7 +538,7 @@ enum err registry_blob_delete(struct registry *r, const char *repo, const struct
 }
 
 /* Take up to LINKS_STEP digests from the repository; *left tells whether there were any. */
-static enum err repo_delete_step(struct registry *r, const char *repo, bool *left)
+static enum err repo_delete_step(struct registry *r, const char *repo, const char *who, bool *left)
 {
     struct digest links[LINKS_STEP], gone[LINKS_STEP];
     struct catalog_tx *tx;
@@ -539,7 +547,10 @@ static enum err repo_delete_step(struct registry *r, const char *repo, bool *lef
 
     if ((e = catalog_begin(&tx, r->catalog)))
         return e;
-    if ((e = catalog_repo_links(tx, repo, links, LINKS_STEP, &n)))
+    /* The tags go first and together: from then on nobody starts a pull of something half deleted. In each
+     * step again: a push may have set one meanwhile. */
+    if ((e = catalog_repo_clear_tags(tx, repo, who, clock_unix_ms())) ||
+        (e = catalog_repo_links(tx, repo, links, LINKS_STEP, &n)))
         goto fail;
     *left = n > 0;
     if (n == 0) {
@@ -564,19 +575,10 @@ fail:
 
 enum err registry_repo_delete(struct registry *r, const char *repo, const char *who)
 {
-    struct catalog_tx *tx;
     bool left = true;
-    enum err e;
+    enum err e = ERR_OK;
 
-    /* The tags go first and together: from then on nobody starts a pull of something half deleted. */
-    if ((e = catalog_begin(&tx, r->catalog)))
-        return e;
-    if ((e = catalog_repo_clear_tags(tx, repo, who, clock_unix_ms()))) {
-        catalog_rollback(tx);
-        return e;
-    }
-    e = catalog_commit(tx);
     while (e == ERR_OK && left)
-        e = repo_delete_step(r, repo, &left);
+        e = repo_delete_step(r, repo, who, &left);
     return e;
 }

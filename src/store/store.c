@@ -121,6 +121,7 @@ static enum err layout_check(struct store *s, bool create)
     char text[LAYOUT_MAX];
     const struct json_val *version;
     struct json *j = NULL;
+    struct stat st;
     const char *v;
     ssize_t n;
     enum err e;
@@ -129,8 +130,10 @@ static enum err layout_check(struct store *s, bool create)
     if (fd < 0 && errno == ENOENT) {
         if (!create)
             return ERR_NOT_FOUND;
-        /* index.json first: a folder with an oci-layout file is a whole layout. */
-        if ((e = io_replace_file(s->io, s->root, INDEX_FILE, INDEX_EMPTY, strlen(INDEX_EMPTY), 0644, s->log)))
+        /* index.json first: a folder with an oci-layout file is a whole layout. One that is there is never
+         * emptied: it may be all that is left of the names. */
+        if (s->io->fstatat(s->io, s->root, INDEX_FILE, &st) < 0 &&
+            (e = io_replace_file(s->io, s->root, INDEX_FILE, INDEX_EMPTY, strlen(INDEX_EMPTY), 0644, s->log)))
             return e;
         return io_replace_file(s->io, s->root, LAYOUT_FILE, LAYOUT_TEXT, strlen(LAYOUT_TEXT), 0644, s->log);
     }

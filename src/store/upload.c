@@ -280,19 +280,24 @@ enum err upload_expect(struct upload *up, uint64_t more)
         return ERR_NO_SPACE;
     if (want <= up->reserved)
         return ERR_OK;
+    /* Asked first: a claim that fails half way would take what is left from everybody else for a while. */
+    if ((e = store_free_bytes(s, &free_now)))
+        return e;
+    if (free_now < want - up->reserved)
+        return log_fail(s->log, ERR_NO_SPACE, "uploads/%s: %llu bytes are coming, %llu are free", up->file,
+                        (unsigned long long)more, (unsigned long long)free_now);
     if (s->io->reserve(s->io, up->fd, (off_t)want) == 0) {
         up->reserved = want;
         return ERR_OK;
     }
-    if (errno != ENOTSUP)
-        return log_fail(s->log, io_err(errno), "reserve %llu bytes for uploads/%s: %s",
-                        (unsigned long long)want, up->file, strerror(errno));
-    if ((e = store_free_bytes(s, &free_now)))
-        return e;
-    if (free_now < more)
-        return log_fail(s->log, ERR_NO_SPACE, "uploads/%s: %llu bytes are coming, %llu are free", up->file,
-                        (unsigned long long)more, (unsigned long long)free_now);
-    return ERR_OK;
+    if (errno == ENOTSUP)
+        return ERR_OK; /* not on this file system: the check above is all there is */
+    e = log_fail(s->log, io_err(errno), "reserve %llu bytes for uploads/%s: %s", (unsigned long long)want,
+                 up->file, strerror(errno));
+    /* What it got before it failed goes back. */
+    if (s->io->ftruncate(s->io, up->fd, (off_t)up->size) == 0)
+        up->reserved = up->size;
+    return e;
 }
 
 enum err upload_append(struct upload *up, const void *p, size_t len)

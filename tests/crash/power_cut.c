@@ -12,14 +12,19 @@
  * The same with a sync that fails just before. At the end a disk that lies about its syncs shows that
  * a broken promise would be noticed (--self-test: only that).
  */
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -30,13 +35,16 @@
 
 enum { UNTIL_MAX = 12, FAILURES_SHOWN = 5, JOBS_MAX = 16, MARKS_MAX = 256 };
 
+#define SHM    "/dev/shm"
+#define FOLDER "berth-power-cut-"
+
 struct options {
     unsigned samples;      /* seeded states at each point */
     uint64_t seed;
     unsigned jobs;
     unsigned go_on_every;  /* one of so many folders is also written to */
     unsigned again_every;  /* one of so many is also cut off while it opens */
-    bool full, self_test;
+    bool full, self_test, list;
     bool few;              /* only the plainest states of a point */
     size_t from, to;       /* of the record; 0: its end */
     bool only;             /* a single state, as a failure printed it */
@@ -81,6 +89,20 @@ struct sim {
 };
 
 /* ---- recording ---- */
+
+static int64_t fixed_ms; /* while recording: the time of day; 0: the real one */
+
+/* In place of the C library's: a workload that finds another time of day each run would lay out the
+ * catalogue's pages in another way, and a failure could not be repeated from its point. */
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+    if (id != CLOCK_REALTIME || !fixed_ms)
+        return (int)syscall(SYS_clock_gettime, id, ts);
+    fixed_ms++;
+    ts->tv_sec = (time_t)(fixed_ms / 1000);
+    ts->tv_nsec = (long)(fixed_ms % 1000) * 1000000;
+    return 0;
+}
 
 static struct mark *mark_new(struct sim *s, const char *text, const struct world *w)
 {
@@ -141,6 +163,7 @@ static bool record_workload(struct sim *s, enum record_ignore ignore, unsigned f
     s->rec.ignore = ignore;
     s->rec.fail_sync = s->fail_sync = fail_sync;
     s->mark_count = 0;
+    fixed_ms = 1750000000000;
     world_init(&w);
     mark_new(s, "the first start", &w);
     if ((e = bench_open(&b, true)) && fail_sync)
@@ -156,6 +179,7 @@ static bool record_workload(struct sim *s, enum record_ignore ignore, unsigned f
         ok = false;
     }
     bench_close(&b);
+    fixed_ms = 0;
     if (ok && s->rec.strangers) {
         snprintf(s->why, sizeof s->why, "%u changes escaped the record", s->rec.strangers);
         ok = false;
@@ -500,6 +524,7 @@ static bool in_jobs(struct sim *s, bool (*run)(struct sim *s), bool shared)
         if (pids[j] == 0) {
             char dir[128];
 
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
             snprintf(dir, sizeof dir, "%.100s/job%u", s->dir, j);
             memcpy(s->dir, dir, sizeof dir);
             if (mkdir(s->dir, 0755))
@@ -558,6 +583,26 @@ static void print_counts(const struct sim *s, int64_t since)
            (double)(clock_mono_ms() - since) / 1000);
 }
 
+/* The record, a line for each point. */
+static bool list(struct sim *s)
+{
+    static const char *const kinds[] = { "create", "mkdir", "rename", "unlink", "write", "truncate", "sync",
+                                         "sync failed", "sync folder", "" };
+    bool ok = record_workload(s, IGNORE_NOTHING, 0);
+
+    for (size_t i = 0; i < s->rec.count; i++) {
+        const struct rec *rec = &s->rec.recs[i];
+
+        if (rec->kind == REC_MARK)
+            printf("%zu == %s\n", i + 1, s->marks[rec->mark].text);
+        else
+            printf("%zu %s %s %s %s %" PRIu64 " %zu\n", i + 1, kinds[rec->kind], record_name(&s->rec, rec->node),
+                   rec->to_name ? "to" : "", rec->to_name ? rec->to_name : "", rec->off, rec->len);
+    }
+    record_end(&s->rec);
+    return ok;
+}
+
 static bool main_run(struct sim *s)
 {
     int64_t since = clock_mono_ms();
@@ -582,7 +627,7 @@ static bool run_failing_syncs(struct sim *s)
 {
     const struct options *given = s->o;
     struct options o = *given;
-    unsigned job = s->job, step = given->full ? 1 : 7;
+    unsigned job = s->job, step = given->full ? 2 : 7;
     bool ok = true, more = true;
 
     o.few = true;
@@ -597,7 +642,7 @@ static bool run_failing_syncs(struct sim *s)
             printf("# sync %u fails: %s\n", n, s->why);
         more = s->rec.syncs >= n;
         o.from = s->rec.failed_at;
-        o.to = o.from + (given->full ? 200 : 50);
+        o.to = o.from + (given->full ? 100 : 50);
         if (ok && more)
             ok = try_record(s, true);
         record_end(&s->rec);
@@ -655,9 +700,28 @@ static bool self_test(struct sim *s)
     return all;
 }
 
+/* Folders of runs that were killed: they take memory. */
+static void remove_stale(void)
+{
+    DIR *dir = opendir(SHM);
+    struct dirent *de;
+    int pid;
+
+    while (dir && (de = readdir(dir))) {
+        char path[512];
+
+        if (sscanf(de->d_name, FOLDER "%d", &pid) != 1 || kill(pid, 0) == 0 || errno != ESRCH)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", SHM, de->d_name);
+        remove_data(path);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 static void usage(void)
 {
-    puts("usage: crash_power_cut [--full] [--samples N] [--seed N] [--jobs N] [--self-test]\n"
+    puts("usage: crash_power_cut [--full] [--samples N] [--seed N] [--jobs N] [--self-test] [--list]\n"
          "                       [--only POINT:ENTRIES:UNTIL:BYTES:SEED:FAILED_SYNC [--keep]]");
 }
 
@@ -670,9 +734,11 @@ static bool parse(struct options *o, int argc, char **argv)
             o->full = true;
             o->samples = 24;
             o->go_on_every = 2;
-            o->again_every = 40;
+            o->again_every = 100;
         } else if (strcmp(argv[i], "--self-test") == 0) {
             o->self_test = true;
+        } else if (strcmp(argv[i], "--list") == 0) {
+            o->list = true;
         } else if (strcmp(argv[i], "--keep") == 0) {
             o->keep = true;
         } else if (strcmp(argv[i], "--samples") == 0 && value) {
@@ -712,7 +778,8 @@ int main(int argc, char **argv)
         return 2;
     }
     s.o = &o;
-    snprintf(s.dir, sizeof s.dir, "/dev/shm/berth-power-cut-%d", (int)getpid());
+    remove_stale();
+    snprintf(s.dir, sizeof s.dir, SHM "/" FOLDER "%d", (int)getpid());
     s.marks = calloc(MARKS_MAX, sizeof *s.marks);
     if (!s.marks || mkdir(s.dir, 0700)) {
         printf("# cannot make %s: %s\nnot ok power_cut\n", s.dir, strerror(errno));
@@ -720,7 +787,9 @@ int main(int argc, char **argv)
     }
     log_init(&s.log, 2, o.only ? LOG_DEBUG : LOG_OFF);
     items_make();
-    if (o.self_test) {
+    if (o.list) {
+        ok = list(&s);
+    } else if (o.self_test) {
         ok = self_test(&s);
     } else {
         ok = main_run(&s);

@@ -11,5 +11,6 @@ file(COPY "${CMAKE_CURRENT_SOURCE_DIR}/mbedtls_config.h" DESTINATION "${dep_out}
 dep_library(mbedcrypto SOURCES ${crypto})
 dep_library(mbedtls SOURCES ${tls})
 foreach(lib mbedcrypto mbedtls)
+    dep_not_fuzzed(${lib})
     target_include_directories(${lib} PRIVATE "${dep_out}/include" "${dep_src}/library")
 endforeach()
