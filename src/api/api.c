@@ -20,6 +20,8 @@ enum err api_open(struct api **out, const struct api_config *cfg)
     if (api == NULL)
         return log_fail(cfg->log, ERR_NO_MEMORY, "out of memory");
     api->cfg = *cfg;
+    api->manifests.max = cfg->manifest_memory / 2;
+    api->lists.max = cfg->manifest_memory - api->manifests.max;
     pthread_mutex_init(&api->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the wall clock may be set while we wait */
@@ -37,7 +39,7 @@ void api_close(struct api *api)
     free(api);
 }
 
-enum err memory_claim(struct api *api, uint64_t bytes)
+enum err memory_claim(struct api *api, struct memory *m, uint64_t bytes)
 {
     struct timespec until;
     bool waited_out = false;
@@ -46,18 +48,18 @@ enum err memory_claim(struct api *api, uint64_t bytes)
     until.tv_sec += MEMORY_WAIT_MS / 1000;
     pthread_mutex_lock(&api->lock);
     /* One that is larger than the ceiling gets its turn alone. */
-    while (api->memory_used > 0 && api->memory_used + bytes > api->cfg.manifest_memory && !waited_out)
+    while (m->used > 0 && m->used + bytes > m->max && !waited_out)
         waited_out = pthread_cond_timedwait(&api->memory_back, &api->lock, &until) != 0;
     if (!waited_out)
-        api->memory_used += bytes;
+        m->used += bytes;
     pthread_mutex_unlock(&api->lock);
     return waited_out ? ERR_BUSY : ERR_OK;
 }
 
-void memory_release(struct api *api, uint64_t bytes)
+void memory_release(struct api *api, struct memory *m, uint64_t bytes)
 {
     pthread_mutex_lock(&api->lock);
-    api->memory_used -= bytes;
+    m->used -= bytes;
     pthread_cond_broadcast(&api->memory_back);
     pthread_mutex_unlock(&api->lock);
 }
@@ -83,34 +85,35 @@ static enum err handle(void *arg, struct http_req *req, struct http_res *res)
     }
     if (e == ERR_OK || e == ERR_GONE || http_head_sent(res))
         return e;
-    reply_error(res, &call, e);
+    reply_error(api, res, &call, e);
     return ERR_OK;
 }
 
 /* The request never got as far as a handler. */
 static void on_refused(void *arg, struct http_req *req, struct http_res *res, int status)
 {
-    (void)arg;
     (void)req;
     common_headers(res);
-    reply_refused(res, status);
+    reply_refused(arg, res, status);
 }
 
 static void on_done(void *arg, struct http_req *req, struct http_res *res)
 {
     struct api *api = arg;
+    bool tls = http_tls_on_plain_port(req);
     struct log_line l;
 
-    log_begin(&l, api->cfg.log, LOG_INFO, "request");
-    log_str(&l, "method", http_method(req));
-    log_str(&l, "path", http_path(req));
-    if (http_query(req)[0])
-        log_str(&l, "query", http_query(req));
+    /* Short values first: what a client makes long must not cost the others their place. */
+    log_begin(&l, api->cfg.log, LOG_INFO, tls ? "the client speaks TLS, this port does not" : "request");
+    log_str(&l, "method", tls ? NULL : http_method(req));
     log_int(&l, "status", http_sent_status(res));
+    log_str(&l, "peer", http_peer(req));
     log_int(&l, "sent", (int64_t)http_sent_bytes(res));
     log_int(&l, "received", (int64_t)http_read_bytes(req));
     log_int(&l, "us", clock_mono_us() - http_started_us(req));
-    log_str(&l, "peer", http_peer(req));
+    log_str(&l, "path", tls ? NULL : http_path(req));
+    if (http_query(req)[0])
+        log_str(&l, "query", http_query(req));
     log_str(&l, "agent", http_header(req, "User-Agent"));
     log_end(&l, api->cfg.log);
 }

@@ -13,7 +13,9 @@ struct api;
 struct api_config {
     struct registry *registry; /* must outlive the api */
     struct log *log;
-    uint64_t manifest_memory;  /* bytes all manifests being received at once may take */
+    /* Bytes that all manifests being received, and all long lists being sent, may take at once: half each,
+     * so that readers of lists who take their time do not keep manifests out. */
+    uint64_t manifest_memory;
     uint64_t upload_chunk_min; /* bytes: announced as OCI-Chunk-Min-Length; 0: not announced */
 };
 

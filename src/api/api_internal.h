@@ -10,11 +10,16 @@
 #define API_DETAIL_MAX 511
 #define API_LIST_MAX   10000u /* names in one page of a list; more: a Link to the next */
 
+/* Memory that all requests share. */
+struct memory {
+    uint64_t used, max; /* bytes */
+};
+
 struct api {
     struct api_config cfg;
-    pthread_mutex_t lock; /* over memory_used */
+    pthread_mutex_t lock; /* over the uses of both */
     pthread_cond_t memory_back;
-    uint64_t memory_used;
+    struct memory manifests, lists;
 };
 
 /* What stands in the path of a request: which resource, of which repository. */
@@ -58,11 +63,14 @@ const struct route *route_find(const char *method, enum resource resource);
 void route_allow(enum resource resource, char *out, size_t cap);
 
 /* Send the reply that belongs to e. */
-void reply_error(struct http_res *res, const struct call *call, enum err e);
+void reply_error(struct api *api, struct http_res *res, const struct call *call, enum err e);
 /* The same for a request that HTTP itself refuses. */
-void reply_refused(struct http_res *res, int status);
+void reply_refused(struct api *api, struct http_res *res, int status);
 enum err reply_empty(struct http_res *res, int status);
-enum err reply_json(struct http_res *res, int status, const char *content_type, const struct buf *body);
+enum err reply_json(struct api *api, struct http_res *res, int status, const char *content_type,
+                    const struct buf *body);
+/* What became of building b. Logs that there was no memory, as a buffer has no log. */
+enum err reply_built(struct api *api, const struct buf *b);
 /* Docker-Content-Digest. */
 void reply_digest(struct http_res *res, const struct digest *d);
 /* Location: /v2/<repo>/<kind>/<rest> */
@@ -78,10 +86,10 @@ void reply_namespace(struct http_req *req, struct http_res *res);
 /* Does If-None-Match name d? Sets ETag either way. */
 bool reply_not_modified(struct http_req *req, struct http_res *res, const struct digest *d);
 
-/* Claim memory for a manifest body, so that all together stay under the ceiling; waits a while for
- * others to give theirs back. ERR_BUSY: they did not. */
-enum err memory_claim(struct api *api, uint64_t bytes);
-void memory_release(struct api *api, uint64_t bytes);
+/* Claim bytes of m, one of api's, so that all requests together stay under its ceiling; waits a while for
+ * others to give theirs back. Hold nothing meanwhile that they need. ERR_BUSY: they did not. */
+enum err memory_claim(struct api *api, struct memory *m, uint64_t bytes);
+void memory_release(struct api *api, struct memory *m, uint64_t bytes);
 
 enum err api_base(struct api *, struct call *, struct http_req *, struct http_res *);
 enum err api_catalog(struct api *, struct call *, struct http_req *, struct http_res *);

@@ -7,8 +7,6 @@
 #include "api/api_internal.h"
 
 #define SMALL_BYTES 65536u /* a manifest below this is never spooled */
-/* Reading a manifest takes up to so many times its length, the tree of its JSON included. */
-#define MEMORY_FACTOR 6u
 
 /* A reference that stands in the path. What cannot be a tag names nothing; a broken digest is told. */
 static enum err call_reference(struct call *call, struct reference *out)
@@ -62,7 +60,7 @@ struct body {
 static void body_free(struct body *b)
 {
     if (b->claimed > 0)
-        memory_release(b->api, b->claimed);
+        memory_release(b->api, &b->api->manifests, b->claimed);
     if (b->spool != NULL)
         upload_cancel(b->spool);
     upload_close(b->spool);
@@ -127,8 +125,8 @@ static enum err body_read(struct body *b, const char *repo, struct http_req *req
         return e;
     if (b->len == SMALL_BYTES && (e = spool_rest(b, repo, req)))
         return e;
-    claim = MEMORY_FACTOR * (b->spool ? upload_size(b->spool) : b->len);
-    if ((e = memory_claim(b->api, claim)))
+    claim = MANIFEST_MEMORY_FACTOR * (b->spool ? upload_size(b->spool) : b->len);
+    if ((e = memory_claim(b->api, &b->api->manifests, claim)))
         return e;
     b->claimed = claim;
     return b->spool ? unspool(b) : ERR_OK;

@@ -40,8 +40,8 @@ static const struct reply {
 };
 
 /* The specification's JSON for one error. */
-static void reply_code(struct http_res *res, int status, const char *code, const char *message,
-                       const char *detail)
+static void reply_code(struct api *api, struct http_res *res, int status, const char *code,
+                       const char *message, const char *detail)
 {
     struct buf body = { 0 };
 
@@ -51,12 +51,12 @@ static void reply_code(struct http_res *res, int status, const char *code, const
         buf_json(&body, detail);
     }
     buf_str(&body, "}]}\n");
-    if (reply_json(res, status, "application/json", &body))
+    if (reply_json(api, res, status, "application/json", &body))
         http_close_after(res); /* the peer has left, or there is no memory for a sentence */
     buf_free(&body);
 }
 
-void reply_error(struct http_res *res, const struct call *call, enum err e)
+void reply_error(struct api *api, struct http_res *res, const struct call *call, enum err e)
 {
     const struct reply *row = &replies[e];
     char allow[64];
@@ -72,10 +72,10 @@ void reply_error(struct http_res *res, const struct call *call, enum err e)
     if (row->code == NULL)
         (void)reply_empty(res, row->status ? row->status : 500);
     else
-        reply_code(res, row->status, row->code, row->message, call ? call->detail : "");
+        reply_code(api, res, row->status, row->code, row->message, call ? call->detail : "");
 }
 
-void reply_refused(struct http_res *res, int status)
+void reply_refused(struct api *api, struct http_res *res, int status)
 {
     static const struct {
         int status;
@@ -95,7 +95,7 @@ void reply_refused(struct http_res *res, int status)
         if (rows[i].status == status)
             message = rows[i].message;
     }
-    reply_code(res, status, "UNSUPPORTED", message, "");
+    reply_code(api, res, status, "UNSUPPORTED", message, "");
 }
 
 enum err reply_empty(struct http_res *res, int status)
@@ -104,10 +104,18 @@ enum err reply_empty(struct http_res *res, int status)
     return http_send(res, "", 0);
 }
 
-enum err reply_json(struct http_res *res, int status, const char *content_type, const struct buf *body)
+enum err reply_built(struct api *api, const struct buf *b)
 {
-    if (body->err)
-        return body->err;
+    return b->err == ERR_NO_MEMORY ? log_fail(api->cfg.log, b->err, "build a reply: out of memory") : b->err;
+}
+
+enum err reply_json(struct api *api, struct http_res *res, int status, const char *content_type,
+                    const struct buf *body)
+{
+    enum err e = reply_built(api, body);
+
+    if (e)
+        return e;
     http_status(res, status);
     http_set(res, "Content-Type", content_type);
     return http_send(res, body->p, body->len);

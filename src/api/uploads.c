@@ -16,11 +16,18 @@ static void progress_headers(struct api *api, struct http_res *res, const struct
         http_set_fmt(res, "OCI-Chunk-Min-Length", "%llu", (unsigned long long)api->cfg.upload_chunk_min);
 }
 
-/* Append the request's body. What arrived before a failure stays, for a resume. */
-static enum err receive(struct http_req *req, struct upload *up)
+/* What the client says of its chunk. */
+struct chunk {
+    bool has_length;
+    uint64_t length; /* bytes of the body, by Content-Range */
+};
+
+/* Append the request's body. What arrived before a failure stays, for a resume; a body of another length than
+ * its Content-Range goes again, as nobody knows which of its bytes are meant. */
+static enum err receive(struct http_req *req, struct upload *up, const struct chunk *chunk)
 {
     uint8_t buf[HTTP_CHUNK_BYTES];
-    uint64_t length;
+    uint64_t start = upload_size(up), length;
     size_t n;
     enum err e;
 
@@ -30,28 +37,35 @@ static enum err receive(struct http_req *req, struct upload *up)
     do {
         if ((e = http_read(req, buf, sizeof buf, &n)))
             return e;
+        if (chunk->has_length && n > chunk->length - (upload_size(up) - start))
+            break;
         if (n > 0 && (e = upload_append(up, buf, n)))
             return e;
     } while (n > 0);
-    return ERR_OK;
+    if (!chunk->has_length || (n == 0 && upload_size(up) - start == chunk->length))
+        return ERR_OK;
+    e = upload_truncate(up, start);
+    return e ? e : ERR_SIZE_INVALID;
 }
 
 /* Before any byte is taken: a client that lost its place must learn it from a 416 now, not from a
  * wrong digest after the last chunk. */
 static enum err check_offset(struct api *api, const struct call *call, struct http_req *req,
-                             struct http_res *res, struct upload *up)
+                             struct http_res *res, struct upload *up, struct chunk *chunk)
 {
     const char *header = http_header(req, "Content-Range");
-    struct range chunk;
+    struct range range;
     uint64_t length;
 
+    chunk->has_length = header != NULL;
     if (header == NULL)
         return ERR_OK;
-    if (content_range_parse(header, &chunk) || chunk.first != upload_size(up)) {
+    if (content_range_parse(header, &range) || range.first != upload_size(up)) {
         progress_headers(api, res, call, upload_id(up), upload_size(up));
         return ERR_RANGE;
     }
-    if (http_content_length(req, &length) && length != chunk.last - chunk.first + 1)
+    chunk->length = range.last - range.first + 1;
+    if (http_content_length(req, &length) && length != chunk->length)
         return ERR_SIZE_INVALID;
     return ERR_OK;
 }
@@ -74,12 +88,13 @@ static enum err commit(struct api *api, const struct call *call, struct http_res
 static enum err push_whole(struct api *api, const struct call *call, struct http_req *req,
                            struct http_res *res, const struct digest *d)
 {
+    const struct chunk whole = { .has_length = false };
     struct upload *up = NULL;
     enum err e = registry_upload_begin(&up, api->cfg.registry, call->repo, d->alg);
 
     if (e)
         return e;
-    if ((e = receive(req, up)) == ERR_OK)
+    if ((e = receive(req, up, &whole)) == ERR_OK)
         e = commit(api, call, res, up, d);
     upload_cancel(up); /* nobody was told of the session: what is left of it goes */
     upload_close(up);
@@ -155,13 +170,14 @@ enum err api_upload_status(struct api *api, struct call *call, struct http_req *
 enum err api_upload_patch(struct api *api, struct call *call, struct http_req *req, struct http_res *res)
 {
     struct upload *up = NULL;
+    struct chunk chunk;
     uint64_t size;
     enum err e;
 
     if ((e = registry_upload_resume(&up, api->cfg.registry, call->repo, call->last)))
         return e;
-    if ((e = check_offset(api, call, req, res, up)) == ERR_OK)
-        e = receive(req, up);
+    if ((e = check_offset(api, call, req, res, up, &chunk)) == ERR_OK)
+        e = receive(req, up, &chunk);
     size = upload_size(up);
     /* Closed before the reply: the client's next request may come at once. */
     upload_close(up);
@@ -175,6 +191,7 @@ enum err api_upload_patch(struct api *api, struct call *call, struct http_req *r
 enum err api_upload_put(struct api *api, struct call *call, struct http_req *req, struct http_res *res)
 {
     struct upload *up = NULL;
+    struct chunk chunk;
     char text[512];
     struct digest d;
     enum err e;
@@ -187,7 +204,8 @@ enum err api_upload_put(struct api *api, struct call *call, struct http_req *req
     if ((e = call_digest(call, text, &d)) ||
         (e = registry_upload_resume(&up, api->cfg.registry, call->repo, call->last)))
         return e;
-    if ((e = check_offset(api, call, req, res, up)) == ERR_OK && (e = receive(req, up)) == ERR_OK)
+    if ((e = check_offset(api, call, req, res, up, &chunk)) == ERR_OK &&
+        (e = receive(req, up, &chunk)) == ERR_OK)
         e = commit(api, call, res, up, &d);
     upload_close(up);
     return e;

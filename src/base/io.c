@@ -103,6 +103,15 @@ static int real_fchmod(const struct io *io, int fd, mode_t mode)
     return rc;
 }
 
+static int real_fchown(const struct io *io, int fd, uid_t owner, gid_t group)
+{
+    int rc;
+
+    (void)io;
+    RETRY(rc, fchown(fd, owner, group));
+    return rc;
+}
+
 static int real_renameat(const struct io *io, int from_dir, const char *from, int to_dir, const char *to)
 {
     int rc;
@@ -171,6 +180,7 @@ const struct io io_posix = {
     .reserve = real_reserve,
     .start_writeback = real_start_writeback,
     .fchmod = real_fchmod,
+    .fchown = real_fchown,
     .renameat = real_renameat,
     .unlinkat = real_unlinkat,
     .mkdirat = real_mkdirat,

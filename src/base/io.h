@@ -33,6 +33,7 @@ struct io {
     /* Begin writing back [off, off+n) in the background. A hint: never fails. */
     void (*start_writeback)(const struct io *io, int fd, off_t off, off_t n);
     int (*fchmod)(const struct io *io, int fd, mode_t mode);
+    int (*fchown)(const struct io *io, int fd, uid_t owner, gid_t group);
     int (*renameat)(const struct io *io, int from_dir, const char *from, int to_dir, const char *to);
     int (*unlinkat)(const struct io *io, int dirfd, const char *path);
     int (*mkdirat)(const struct io *io, int dirfd, const char *path, mode_t mode);

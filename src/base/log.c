@@ -14,8 +14,11 @@
 
 static const char *const level_names[] = { "debug", "info", "warn", "error", "off" };
 
-/* Room kept at the end of a line for the mark of a cut one and the newline. */
-#define LINE_TAIL 8
+#define CUT_MARK "..."
+/* Kept free at the end of a line for the mark of a cut one and the newline. */
+#define LINE_TAIL (sizeof " " CUT_MARK "\n")
+#define VALUE_MIN 24 /* a key with less room than this for its value is dropped: all numbers and times fit */
+#define ESCAPE_MAX 4 /* bytes that one byte of a value may become */
 
 void log_init(struct log *log, int fd, enum log_level level)
 {
@@ -36,12 +39,6 @@ enum err log_level_parse(const char *text, enum log_level *out)
 
 static void line_raw(struct log_line *l, const char *p, size_t n)
 {
-    if (l->cut)
-        return;
-    if (l->len + n > LOG_LINE_MAX - LINE_TAIL) {
-        l->cut = true;
-        return;
-    }
     memcpy(l->buf + l->len, p, n);
     l->len += (unsigned)n;
 }
@@ -61,41 +58,64 @@ static bool needs_quotes(const char *s)
 
 /* Bytes outside printable ASCII are escaped: what a client sent must not be able to
  * drive the terminal of whoever reads the log. */
-static void line_quoted(struct log_line *l, const char *s)
+static size_t escape(char out[ESCAPE_MAX + 1], unsigned char c)
 {
-    line_raw(l, "\"", 1);
-    for (; *s && !l->cut; s++) {
-        unsigned char c = (unsigned char)*s;
-        char esc[5];
-
-        if (c == '"' || c == '\\') {
-            esc[0] = '\\';
-            esc[1] = (char)c;
-            line_raw(l, esc, 2);
-        } else if (c == '\n') {
-            line_raw(l, "\\n", 2);
-        } else if (c < ' ' || c >= 0x7f) {
-            snprintf(esc, sizeof esc, "\\x%02x", c);
-            line_raw(l, esc, 4);
-        } else {
-            line_raw(l, s, 1);
-        }
-    }
-    line_raw(l, "\"", 1);
+    if (c == '"' || c == '\\')
+        return (size_t)snprintf(out, ESCAPE_MAX + 1, "\\%c", c);
+    if (c == '\n')
+        return (size_t)snprintf(out, ESCAPE_MAX + 1, "\\n");
+    if (c < ' ' || c >= 0x7f)
+        return (size_t)snprintf(out, ESCAPE_MAX + 1, "\\x%02x", c);
+    out[0] = (char)c;
+    return 1;
 }
 
-void log_str(struct log_line *l, const char *key, const char *value)
+/* Add s in at most max bytes. */
+static void line_value(struct log_line *l, const char *s, size_t max)
 {
-    if (!l->on || value == NULL)
+    bool quotes = needs_quotes(s);
+    size_t end = l->len + max - (quotes ? 1 : 0), whole; /* whole: up to here the mark fits behind */
+
+    if (quotes)
+        line_raw(l, "\"", 1);
+    whole = l->len;
+    for (; *s; s++) {
+        char esc[ESCAPE_MAX + 1];
+        size_t n = escape(esc, (unsigned char)*s);
+
+        if (l->len + n > end) {
+            l->len = (unsigned)whole;
+            line_raw(l, CUT_MARK, strlen(CUT_MARK));
+            break;
+        }
+        line_raw(l, esc, n);
+        if (l->len + strlen(CUT_MARK) <= end)
+            whole = l->len;
+    }
+    if (quotes)
+        line_raw(l, "\"", 1);
+}
+
+static void line_key(struct log_line *l, const char *key, const char *value, size_t max)
+{
+    size_t used = l->len + strlen(key) + 2; /* with the space and the '=' */
+    size_t room = used < LOG_LINE_MAX - LINE_TAIL ? LOG_LINE_MAX - LINE_TAIL - used : 0;
+
+    if (room < VALUE_MIN)
+        l->cut = true;
+    if (l->cut)
         return;
     if (l->len > 0)
         line_raw(l, " ", 1);
     line_raw(l, key, strlen(key));
     line_raw(l, "=", 1);
-    if (needs_quotes(value))
-        line_quoted(l, value);
-    else
-        line_raw(l, value, strlen(value));
+    line_value(l, value, room < max ? room : max);
+}
+
+void log_str(struct log_line *l, const char *key, const char *value)
+{
+    if (l->on && value != NULL)
+        line_key(l, key, value, LOG_VALUE_MAX);
 }
 
 void log_int(struct log_line *l, const char *key, int64_t value)
@@ -118,18 +138,16 @@ void log_begin(struct log_line *l, struct log *log, enum log_level level, const 
     clock_rfc3339(clock_unix_ms(), now);
     log_str(l, "time", now);
     log_str(l, "level", level_names[level]);
-    log_str(l, "msg", msg);
+    line_key(l, "msg", msg, LOG_MSG_MAX);
 }
 
 void log_end(struct log_line *l, struct log *log)
 {
     if (!l->on)
         return;
-    if (l->cut) {
-        memcpy(l->buf + l->len, "...", 3);
-        l->len += 3;
-    }
-    l->buf[l->len++] = '\n';
+    if (l->cut)
+        line_raw(l, " " CUT_MARK, strlen(" " CUT_MARK));
+    line_raw(l, "\n", 1);
     for (unsigned done = 0; done < l->len;) {
         ssize_t n = write(log->fd, l->buf + done, l->len - done);
 
@@ -145,7 +163,7 @@ __attribute__((format(printf, 3, 0)))
 static void log_va(struct log *log, enum log_level level, const char *fmt, va_list ap)
 {
     struct log_line l;
-    char msg[LOG_LINE_MAX / 2];
+    char msg[LOG_MSG_MAX + 2]; /* a text that is cut here is still too long for its line, which marks it */
 
     if (log == NULL || (int)level < log->level)
         return;

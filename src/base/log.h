@@ -2,8 +2,10 @@
  *
  * One event is one line, "time=... level=... msg=... key=value ...", written by
  * one write(2), so that lines of many threads never mix. A value that needs it
- * is quoted and escaped; a line over LOG_LINE_MAX bytes is cut with "..." at its
- * end. Any thread; the log outlives everything that holds it.
+ * is quoted and escaped; one longer than LOG_VALUE_MAX is cut, with "..." as its
+ * last characters, and the keys after it still have their room. Keys for which a
+ * line of LOG_LINE_MAX has none left are dropped, and the line ends in " ...":
+ * short keys go first. Any thread; the log outlives everything that holds it.
  */
 #ifndef BERTH_BASE_LOG_H
 #define BERTH_BASE_LOG_H
@@ -13,7 +15,9 @@
 
 #include "base/err.h"
 
-#define LOG_LINE_MAX 4096 /* bytes */
+#define LOG_LINE_MAX  4096 /* bytes, the newline included */
+#define LOG_MSG_MAX   2048 /* bytes of msg, quotes and escapes included */
+#define LOG_VALUE_MAX 1024 /* the same of any other value, so that a line has room for several cut ones */
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF };
 

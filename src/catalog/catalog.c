@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "catalog/db.h"
 
 /* Connections that read at the same time. Queries take microseconds: more would only
@@ -22,9 +24,11 @@ struct catalog {
     struct conn *readers;
     unsigned reader_count;
 
-    pthread_mutex_t write_lock; /* held from catalog_begin to its end */
+    pthread_mutex_t write_lock; /* over writing */
+    pthread_cond_t write_free;
+    bool writing; /* a transaction is under way, in this process */
     struct conn *writer;
-    struct catalog_tx tx; /* the one that write_lock allows */
+    struct catalog_tx tx; /* that one */
 };
 
 enum err reader_take(struct catalog *c, struct conn **out)
@@ -112,6 +116,7 @@ fail:
 enum err catalog_open(struct catalog **out, const struct catalog_config *cfg, struct log *log)
 {
     struct catalog *c = calloc(1, sizeof *c);
+    pthread_condattr_t attr;
     enum err e;
 
     *out = NULL;
@@ -119,9 +124,15 @@ enum err catalog_open(struct catalog **out, const struct catalog_config *cfg, st
         return log_fail(log, ERR_NO_MEMORY, "catalogue: out of memory");
     c->log = log;
     c->cfg = *cfg;
+    if (c->cfg.busy_ms == 0)
+        c->cfg.busy_ms = CATALOG_BUSY_MS;
     pthread_mutex_init(&c->read_lock, NULL);
     pthread_mutex_init(&c->write_lock, NULL);
     pthread_cond_init(&c->reader_free, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the wall clock may be set while somebody waits */
+    pthread_cond_init(&c->write_free, &attr);
+    pthread_condattr_destroy(&attr);
     c->cfg.path = strdup(cfg->path);
     c->cfg.vfs = cfg->vfs ? strdup(cfg->vfs) : NULL;
     if (c->cfg.path == NULL || (cfg->vfs && c->cfg.vfs == NULL)) {
@@ -158,6 +169,7 @@ void catalog_close(struct catalog *c)
     pthread_mutex_destroy(&c->read_lock);
     pthread_mutex_destroy(&c->write_lock);
     pthread_cond_destroy(&c->reader_free);
+    pthread_cond_destroy(&c->write_free);
     free((char *)c->cfg.path);
     free((char *)c->cfg.vfs);
     free(c);
@@ -175,19 +187,49 @@ enum err catalog_close_sealed(struct catalog *c)
     return e;
 }
 
+/* Wait for this process's turn to write. ERR_BUSY: it did not come until then. */
+static enum err turn_take(struct catalog *c, int64_t until_ms)
+{
+    struct timespec until = { .tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000 };
+    int rc = 0;
+
+    pthread_mutex_lock(&c->write_lock);
+    while (c->writing && rc == 0)
+        rc = pthread_cond_timedwait(&c->write_free, &c->write_lock, &until);
+    rc = c->writing;
+    c->writing = true;
+    pthread_mutex_unlock(&c->write_lock);
+    return rc ? ERR_BUSY : ERR_OK;
+}
+
+static void turn_give(struct catalog *c)
+{
+    pthread_mutex_lock(&c->write_lock);
+    c->writing = false;
+    pthread_cond_signal(&c->write_free);
+    pthread_mutex_unlock(&c->write_lock);
+}
+
 enum err catalog_begin(struct catalog_tx **out, struct catalog *c)
 {
+    int64_t until = clock_mono_ms() + c->cfg.busy_ms, left;
     struct stmt st;
     enum err e;
 
     *out = NULL;
-    pthread_mutex_lock(&c->write_lock);
-    st = stmt_begin(c->writer, Q_BEGIN);
-    e = stmt_end(&st, stmt_run(&st));
-    if (e) {
-        pthread_mutex_unlock(&c->write_lock);
-        return e;
+    if ((e = turn_take(c, until)) == ERR_OK) {
+        /* What the wait in this process took is not waited for again in the other. */
+        left = until - clock_mono_ms();
+        sqlite3_busy_timeout(c->writer->db, left > 1 ? (int)left : 1);
+        st = stmt_begin(c->writer, Q_BEGIN);
+        if ((e = stmt_end(&st, stmt_run(&st))))
+            turn_give(c);
     }
+    if (e == ERR_BUSY)
+        log_msg(c->log, LOG_WARN, "catalogue: no turn to write in %u ms: another process holds the lock",
+                c->cfg.busy_ms);
+    if (e)
+        return e;
     c->tx = (struct catalog_tx){ .catalog = c, .conn = c->writer, .log = c->log };
     *out = &c->tx;
     return ERR_OK;
@@ -203,7 +245,7 @@ void catalog_rollback(struct catalog_tx *tx)
 
         (void)stmt_end(&st, stmt_run(&st));
     }
-    pthread_mutex_unlock(&tx->catalog->write_lock);
+    turn_give(tx->catalog);
 }
 
 enum err catalog_commit(struct catalog_tx *tx)
@@ -221,7 +263,7 @@ enum err catalog_commit(struct catalog_tx *tx)
     st = stmt_begin(tx->conn, Q_COMMIT);
     if ((e = stmt_end(&st, stmt_run(&st))))
         goto fail;
-    pthread_mutex_unlock(&tx->catalog->write_lock);
+    turn_give(tx->catalog);
     return ERR_OK;
 fail:
     catalog_rollback(tx);

@@ -2,7 +2,8 @@
  *
  * Readers are a few connections (READERS_MAX), opened on first use and handed from thread to
  * thread, in WAL mode: they never wait for a writer. Not one per thread: each costs some 300 KiB, and
- * memory has a ceiling. A callback must not call the catalogue again.
+ * memory has a ceiling. A callback must not call the catalogue again; its first error (any but
+ * ERR_NOT_FOUND) ends the walk and is handed on.
  * Writers take turns: catalog_begin waits for other threads and processes (BEGIN IMMEDIATE), and everything
  * up to catalog_commit is one transaction, durable when catalog_commit has returned.
  * Functions that change take the transaction and see its own changes; functions that read take
@@ -10,7 +11,7 @@
  *
  * Digests are stored as text, sizes are bytes, times are Unix milliseconds.
  * Faults: ERR_NO_SPACE (the disk is full), ERR_IO, ERR_CORRUPT, ERR_NO_MEMORY are logged here.
- * ERR_BUSY: another process held the write lock for longer than busy_ms.
+ * ERR_BUSY: the turn to write did not come within busy_ms, mostly because another process has it.
  */
 #ifndef BERTH_CATALOG_CATALOG_H
 #define BERTH_CATALOG_CATALOG_H
@@ -38,7 +39,7 @@ struct catalog_config {
     const char *vfs;    /* name of a registered SQLite VFS; NULL: the default one */
     unsigned cache_kib; /* page cache of each connection; 0: CATALOG_CACHE_KIB */
     unsigned busy_ms;   /* how long to wait for another process's write lock; 0: CATALOG_BUSY_MS */
-    bool create;        /* make it when it is not there (else ERR_NOT_FOUND) */
+    bool create;        /* make it when it is not there or empty (else a fault) */
 };
 
 /* Open, and bring the schema up to date. ERR_CORRUPT: not a catalogue, or of a newer program. The
@@ -58,8 +59,8 @@ enum err catalog_repo_has(struct catalog *c, const char *repo); /* ERR_NAME_UNKN
 /* Names after last (NULL: from the first) in order; at most limit. */
 enum err catalog_repo_foreach(struct catalog *c, const char *last, uint64_t limit,
                               enum err (*fn)(void *arg, const char *repo), void *arg);
-/* Taking a repository away, in steps that each fit one short transaction: its tags, then what it
- * links, some digests at a time, then itself. */
+/* Taking a repository away: its tags, all at once, then what it links, some digests at a time, then itself.
+ * A digest may come twice, as a manifest and as a blob. */
 enum err catalog_repo_clear_tags(struct catalog_tx *tx, const char *repo, const char *who,
                                  int64_t now); /* ERR_NAME_UNKNOWN */
 enum err catalog_repo_links(struct catalog_tx *tx, const char *repo, struct digest *out, size_t cap,
@@ -71,10 +72,8 @@ enum err catalog_repo_delete(struct catalog_tx *tx,
 /* ---- blobs ---- */
 /* May this repository serve this blob? ERR_BLOB_UNKNOWN: no. */
 enum err catalog_blob_get(struct catalog *c, const char *repo, const struct digest *d, uint64_t *size);
-/* A repository that may serve it, for a mount without "from"; in byte order the first after last
- * (NULL: from the first). ERR_BLOB_UNKNOWN: none. */
-enum err catalog_blob_find(struct catalog *c, const struct digest *d, const char *last,
-                           char repo[NAME_MAX_BYTES + 1]);
+/* A repository that may serve it, for a mount without "from". ERR_BLOB_UNKNOWN: none. */
+enum err catalog_blob_find(struct catalog *c, const struct digest *d, char repo[NAME_MAX_BYTES + 1]);
 /* Is there a row for it at all? *size may be NULL. ERR_BLOB_UNKNOWN: no. */
 enum err catalog_blob_exists(struct catalog_tx *tx, const struct digest *d, uint64_t *size);
 enum err catalog_blob_known(struct catalog *c, const struct digest *d, uint64_t *size);
@@ -151,7 +150,8 @@ struct catalog_usage {
     uint64_t bytes;                         /* of those files */
 };
 enum err catalog_usage_get(struct catalog *c, struct catalog_usage *out);
-/* Per repository: bytes of distinct content it links, and its tags and manifests. ERR_NAME_UNKNOWN. */
+/* Per repository: its tags, manifests and blobs, and the bytes of both; what several repositories share
+ * counts in each. ERR_NAME_UNKNOWN. */
 enum err catalog_repo_usage(struct catalog *c, const char *repo, struct catalog_usage *out);
 
 /* A number that changes with every committed change by anyone, for caches and lazy refreshes. */

@@ -165,8 +165,7 @@ enum err catalog_blob_get(struct catalog *c, const char *repo, const struct dige
     return e;
 }
 
-enum err catalog_blob_find(struct catalog *c, const struct digest *d, const char *last,
-                           char repo[NAME_MAX_BYTES + 1])
+enum err catalog_blob_find(struct catalog *c, const struct digest *d, char repo[NAME_MAX_BYTES + 1])
 {
     struct conn *conn;
     struct stmt st;
@@ -176,7 +175,6 @@ enum err catalog_blob_find(struct catalog *c, const struct digest *d, const char
         return e;
     st = stmt_begin(conn, Q_BLOB_FIND);
     stmt_digest(&st, ":digest", d);
-    stmt_text(&st, ":last", last ? last : "");
     if ((e = stmt_row(&st, ERR_BLOB_UNKNOWN)) == ERR_OK)
         e = stmt_col_text(&st, 0, repo, NAME_MAX_BYTES + 1);
     e = stmt_end(&st, e);
@@ -328,7 +326,8 @@ static enum err child_check(struct conn *c, const char *repo, const struct child
     return e;
 }
 
-static enum err refs_add(struct conn *c, int64_t id, const struct digest *parent, const struct manifest *m)
+/* In place of those of an earlier push, which may have been read as another media type. */
+static enum err refs_set(struct conn *c, int64_t id, const struct digest *parent, const struct manifest *m)
 {
     static const char *const kinds[] = {
         [CHILD_CONFIG] = "config",
@@ -336,10 +335,15 @@ static enum err refs_add(struct conn *c, int64_t id, const struct digest *parent
         [CHILD_MANIFEST] = "manifest",
         [CHILD_SUBJECT] = "subject",
     };
+    struct stmt old = stmt_begin(c, Q_MANIFEST_UNREF);
+    enum err e;
 
+    stmt_int(&old, ":id", id);
+    stmt_digest(&old, ":digest", parent);
+    if ((e = stmt_end(&old, stmt_run(&old))))
+        return e;
     for (size_t i = 0; i < m->child_count; i++) {
         struct stmt st = stmt_begin(c, Q_MANIFEST_REF);
-        enum err e;
 
         stmt_int(&st, ":id", id);
         stmt_digest(&st, ":digest", parent);
@@ -382,7 +386,7 @@ enum err catalog_manifest_put(struct catalog_tx *tx, const char *repo, const str
     stmt_int(&st, ":now", now);
     if ((e = stmt_end(&st, stmt_run(&st))))
         return e;
-    return refs_add(c, id, d, m);
+    return refs_set(c, id, d, m);
 }
 
 enum err catalog_manifest_linked(struct catalog_tx *tx, const char *repo, const struct digest *d)

@@ -20,13 +20,13 @@ const char *const query_sql[Q_COUNT] = {
     [Q_REPO_ADD] = "INSERT INTO repo (name, created_at) VALUES (:repo, :now)",
     [Q_REPO_LIST] = "SELECT name FROM repo WHERE name > :last ORDER BY name LIMIT :limit",
     [Q_REPO_LINKS] = "SELECT digest FROM manifest WHERE repo = " REPO_OF
-                     " UNION SELECT digest FROM repo_blob WHERE repo = " REPO_OF " LIMIT :limit",
+                     " UNION ALL SELECT digest FROM repo_blob WHERE repo = " REPO_OF " LIMIT :limit",
     [Q_REPO_DELETE] = "DELETE FROM repo WHERE name = :repo",
 
     [Q_BLOB_GET] = "SELECT b.size FROM repo r JOIN repo_blob l ON l.repo = r.id AND l.digest = :digest"
                    " JOIN blob b ON b.digest = l.digest WHERE r.name = :repo",
-    [Q_BLOB_FIND] = "SELECT r.name FROM repo_blob l JOIN repo r ON r.id = l.repo"
-                    " WHERE l.digest = :digest AND r.name > :last ORDER BY r.name LIMIT 1",
+    [Q_BLOB_FIND] =
+        "SELECT r.name FROM repo_blob l JOIN repo r ON r.id = l.repo WHERE l.digest = :digest LIMIT 1",
     [Q_BLOB_SIZE] = "SELECT size FROM blob WHERE digest = :digest",
     /* Pushed again: proven again, and wanted again. */
     [Q_BLOB_ADD] = "INSERT INTO blob (digest, size, created_at, verified_at, last_used_at)"
@@ -51,7 +51,10 @@ const char *const query_sql[Q_COUNT] = {
         " VALUES (:id, :digest, :media_type, :artifact_type, :subject, :size,"
         " :content_size, :platform, :annotations, :now)"
         " ON CONFLICT (repo, digest) DO UPDATE SET media_type = excluded.media_type,"
-        " artifact_type = excluded.artifact_type, pushed_at = excluded.pushed_at",
+        " artifact_type = excluded.artifact_type, subject = excluded.subject,"
+        " content_size = excluded.content_size,"
+        " platform = excluded.platform, annotations = excluded.annotations, pushed_at = excluded.pushed_at",
+    [Q_MANIFEST_UNREF] = "DELETE FROM manifest_ref WHERE repo = :id AND parent = :digest",
     [Q_MANIFEST_REF] =
         "INSERT INTO manifest_ref (repo, parent, child, kind) VALUES (:id, :digest, :child, :kind)"
         " ON CONFLICT DO NOTHING",

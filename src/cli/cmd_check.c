@@ -24,8 +24,8 @@ struct checking {
     struct progress progress;
     struct catalog_usage usage;
     uint64_t blobs, bytes;  /* read so far */
-    uint64_t damaged;       /* files whose bytes are not their digest */
-    uint64_t missing;       /* content that a manifest names, and that is not there or has another size */
+    uint64_t damaged;       /* files that cannot be read, or whose bytes are not their digest */
+    uint64_t missing;       /* content that a manifest names, and that is not there */
     struct buf findings;    /* JSON */
     const char *repo;
 };
@@ -107,10 +107,16 @@ static enum err check_blob(void *arg, const struct digest *d, uint64_t size)
         finding(c, d, NULL, "damaged: the bytes do not match the digest");
         return ERR_OK;
     }
+    if (e == ERR_IO) {
+        c->damaged++;
+        finding(c, d, NULL, "damaged: it cannot be read");
+        return ERR_OK;
+    }
     return e;
 }
 
-/* Is a child's file there, in the size that the manifest promises? */
+/* Is a child's file there? That it is what its digest says, check_blob has seen; a manifest that says another
+ * size is its maker's mistake, and no push brings anything better. */
 static enum err check_child(struct checking *c, const struct digest *parent, const struct child *child)
 {
     struct reference ref = { .is_digest = true, .digest = *parent };
@@ -118,51 +124,52 @@ static enum err check_child(struct checking *c, const struct digest *parent, con
     uint64_t size;
     enum err e = store_blob_stat(c->store, &child->digest, &size);
 
-    if (e && e != ERR_BLOB_UNKNOWN)
-        return e;
-    if ((e == ERR_OK && size == child->size) || (e == ERR_BLOB_UNKNOWN && child->optional))
-        return ERR_OK;
+    if (e != ERR_BLOB_UNKNOWN || child->optional)
+        return e == ERR_BLOB_UNKNOWN ? ERR_OK : e;
     /* Perhaps the manifest was removed, and this content with it, since the page was read. */
     if (catalog_manifest_get(registry_catalog(c->registry), c->repo, &ref, &m) == ERR_MANIFEST_UNKNOWN)
         return ERR_OK;
     c->missing++;
-    finding(c, &child->digest, c->repo,
-            e ? "missing: a manifest names it" : "of another size than a manifest says");
+    finding(c, &child->digest, c->repo, "missing: a manifest names it");
     return ERR_OK;
+}
+
+/* ERR_CORRUPT: it is no manifest. The caller frees with manifest_clear. */
+static enum err load_manifest(struct checking *c, const struct catalog_manifest *record, struct manifest *m)
+{
+    uint64_t size;
+    char *text;
+    enum err e;
+    int fd;
+
+    if ((e = store_blob_open(c->store, &record->digest, &fd, &size)))
+        return e;
+    text = size > MANIFEST_BYTES_MAX ? NULL : malloc((size_t)size + 1);
+    if (!text)
+        e = size > MANIFEST_BYTES_MAX ? ERR_CORRUPT : ERR_NO_MEMORY;
+    else if (!(e = io_read_all(&io_posix, fd, text, (size_t)size, 0, &c->cli->log, "manifest")) &&
+             (e = manifest_parse(m, text, (size_t)size, record->media_type, NULL)) && e != ERR_NO_MEMORY)
+        e = ERR_CORRUPT;
+    free(text);
+    io_posix.close(&io_posix, fd);
+    return e;
 }
 
 static enum err check_manifest(struct checking *c, const struct catalog_manifest *record)
 {
+    struct child self = { .kind = CHILD_MANIFEST, .digest = record->digest };
     struct manifest m = { 0 };
-    struct child self = { .kind = CHILD_MANIFEST };
-    uint64_t size;
-    char *text = NULL;
-    enum err e;
-    int fd;
+    enum err e = load_manifest(c, record, &m);
 
-    if ((e = store_blob_open(c->store, &record->digest, &fd, &size))) {
-        if (e != ERR_BLOB_UNKNOWN)
-            return e;
-        self.digest = record->digest;
-        self.size = record->size;
+    if (e == ERR_BLOB_UNKNOWN)
         return check_child(c, &record->digest, &self);
-    }
-    if (size > MANIFEST_BYTES_MAX || !(text = malloc((size_t)size + 1))) {
-        e = text ? ERR_OK : size > MANIFEST_BYTES_MAX ? ERR_CORRUPT : ERR_NO_MEMORY;
-        goto out;
-    }
-    if ((e = io_read_all(&io_posix, fd, text, (size_t)size, 0, &c->cli->log, "manifest")))
-        goto out;
-    /* One that cannot be read has been told as damaged by then: its children are unknown. */
-    if (manifest_parse(&m, text, (size_t)size, record->media_type, NULL))
-        goto out;
+    /* This has been told as damaged by then: its children are unknown. */
+    if (e == ERR_IO || e == ERR_CORRUPT)
+        return ERR_OK;
     for (size_t i = 0; i < m.child_count && !e; i++)
         if (m.children[i].kind != CHILD_SUBJECT)
             e = check_child(c, &record->digest, &m.children[i]);
-out:
     manifest_clear(&m);
-    free(text);
-    io_posix.close(&io_posix, fd);
     return e;
 }
 

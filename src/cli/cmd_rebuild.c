@@ -24,7 +24,11 @@ static void print_report(const struct rebuild_report *r, bool verified)
     if (r->rotten)
         printf("%llu damaged: moved to quarantine/; push those images again\n",
                (unsigned long long)r->rotten);
-    else if (verified)
+    if (r->unreadable)
+        printf("%llu unreadable: left where they are; look after the disk, then run this again or push those "
+               "images again\n",
+               (unsigned long long)r->unreadable);
+    if (verified && r->rotten + r->unreadable == 0)
         puts("every blob matches its digest");
     if (r->unreferenced)
         printf("%llu not reached from index.json: left where they are\n",
@@ -58,11 +62,11 @@ int cmd_rebuild(struct cli *cli)
         return cli_exit(e);
     if (cli->json)
         printf("{\"repositories\":%llu,\"tags\":%llu,\"manifests\":%llu,\"blobs\":%llu,"
-               "\"missing\":%llu,\"damaged\":%llu,\"unreferenced\":%llu}\n",
+               "\"missing\":%llu,\"damaged\":%llu,\"unreadable\":%llu,\"unreferenced\":%llu}\n",
                (unsigned long long)r.repos, (unsigned long long)r.tags, (unsigned long long)r.manifests,
                (unsigned long long)r.blobs, (unsigned long long)r.missing, (unsigned long long)r.rotten,
-               (unsigned long long)r.unreferenced);
+               (unsigned long long)r.unreadable, (unsigned long long)r.unreferenced);
     else
         print_report(&r, cli->verify);
-    return r.missing || r.rotten ? EXIT_FAULT : EXIT_DONE;
+    return r.missing || r.rotten || r.unreadable ? EXIT_FAULT : EXIT_DONE;
 }

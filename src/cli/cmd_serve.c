@@ -21,6 +21,7 @@
 
 #define LAYOUT_PAUSE_MS  (10 * 60 * 1000) /* between two refreshes of index.json: flash wears */
 #define LAYOUT_CHECK_MS  15000            /* at most so long between two looks whether something changed */
+#define SWEEP_PAUSE_MS   (60 * 60 * 1000) /* between two looks for uploads that nobody came back to */
 #define SERVER_BUSY_MS   10000u           /* a client waits so long for another process's write lock */
 #define FILES_PER_WORKER 6u               /* socket, blob, upload, catalogue with its WAL, one spare */
 #define FILES_BASE       64u
@@ -36,6 +37,7 @@ struct serving {
     int64_t changed_ms;     /* when that was seen first */
     int64_t synced_ms;
     bool synced, dirty;
+    int64_t swept_ms;       /* when unfinished uploads were looked through, or the start */
 };
 
 /* As many files as all workers at once may want. The hard limit is the administrator's word. */
@@ -151,6 +153,22 @@ static void sync_when_idle(struct serving *sv)
     (void)layout_sync_if_changed(sv->registry);
 }
 
+/* ---- unfinished uploads ---- */
+
+/* Not at the start: it costs what lies in uploads/. */
+static void sweep_when_due(struct serving *sv)
+{
+    int64_t now = clock_mono_ms(), expiry = (int64_t)sv->cli->settings.upload_expiry_ms;
+    int64_t pause = expiry / 4 < SWEEP_PAUSE_MS ? expiry / 4 : SWEEP_PAUSE_MS;
+    uint64_t removed;
+
+    if (expiry == 0 || now - sv->swept_ms < pause)
+        return;
+    sv->swept_ms = now;
+    if (registry_upload_sweep(sv->registry, expiry, &removed) == ERR_OK && removed > 0)
+        log_msg(&sv->cli->log, LOG_INFO, "removed %llu unfinished uploads", (unsigned long long)removed);
+}
+
 /* ---- life ---- */
 
 static int64_t sleep_ms(const struct serving *sv)
@@ -179,6 +197,7 @@ static void wait_for_the_end(struct serving *sv, const sigset_t *set)
         if (sv->notify.watchdog_ms)
             notify_send(&sv->notify, "WATCHDOG=1");
         sync_when_idle(sv);
+        sweep_when_due(sv);
     }
 }
 
@@ -271,7 +290,7 @@ int cmd_serve(struct cli *cli)
         return cli_exit(e);
     }
     log_listening(&sv);
-    sv.changed_ms = clock_mono_ms();
+    sv.changed_ms = sv.swept_ms = clock_mono_ms();
     (void)catalog_generation(registry_catalog(sv.registry), &sv.generation);
     wait_for_the_end(&sv, &set);
 

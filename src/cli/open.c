@@ -7,6 +7,16 @@
 #include "base/str.h"
 #include "cli/cli.h"
 
+/* The option that "berth rebuild" needs: a catalogue that is there has to be moved aside. */
+static const char *rebuild_option(const char *data)
+{
+    char path[4096];
+
+    if (str_format(path, sizeof path, "%s/catalog.db", data) || access(path, F_OK))
+        return "";
+    return " --force";
+}
+
 void cli_say_open(const struct cli *cli, enum err e)
 {
     const char *data = cli->settings.data;
@@ -20,7 +30,8 @@ void cli_say_open(const struct cli *cli, enum err e)
         return;
     case ERR_CORRUPT:
         cli_say("the catalogue in %s is missing or damaged: stop the server and run "
-                "\"berth rebuild --data %s\" (see \"berth help rebuild\")", data, data);
+                "\"berth rebuild%s --data %s\" (see \"berth help rebuild\")", data,
+                rebuild_option(data), data);
         return;
     case ERR_INVALID:
         cli_say("%s is an image layout of another version, or no berth data directory", data);

@@ -164,7 +164,7 @@ static char *next_line(char *out, int cap, void *arg)
 
     if (r->bad_line)
         return NULL;
-    while (n < cap - 1 && getc(r->file) != EOF) {
+    while (n < cap - 1 && (c = getc(r->file)) != EOF) {
         out[n++] = (char)c;
         if (c == '\n')
             break;

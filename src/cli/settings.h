@@ -44,6 +44,7 @@ struct settings {
     char listen[SETTING_TEXT_MAX + 1];
     char data[SETTING_TEXT_MAX + 1];
     uint64_t layout_idle_ms;
+    uint64_t upload_expiry_ms;
     uint64_t sqlite_cache;      /* bytes */
     uint64_t workers;
     uint64_t stack;             /* bytes */

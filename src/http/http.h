@@ -72,6 +72,8 @@ const char *http_path(const struct http_req *req);  /* as sent: not decoded, not
 const char *http_query(const struct http_req *req); /* as sent, without '?'; "" when none */
 const char *http_peer(const struct http_req *req);  /* the client's numeric address, no port */
 bool http_peer_is_loopback(const struct http_req *req);
+/* Is what was refused the beginning of TLS, on a port that does not speak it? */
+bool http_tls_on_plain_port(const struct http_req *req);
 
 /* The first header of this name, or NULL. Names compare without case. */
 const char *http_header(const struct http_req *req, const char *name);

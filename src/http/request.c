@@ -4,6 +4,8 @@
 #include "base/str.h"
 #include "http/conn.h"
 
+#define TLS_HANDSHAKE 0x16 /* the first byte of a TLS connection; RFC 8446, 5.1 */
+
 const char *http_method(const struct http_req *req)
 {
     return req->head.method;
@@ -27,6 +29,13 @@ const char *http_peer(const struct http_req *req)
 bool http_peer_is_loopback(const struct http_req *req)
 {
     return req->conn->loopback;
+}
+
+bool http_tls_on_plain_port(const struct http_req *req)
+{
+    const struct conn *c = req->conn;
+
+    return c->head == 0 && c->len > 0 && c->in[0] == TLS_HANDSHAKE;
 }
 
 const char *http_header_nth(const struct http_req *req, const char *name, unsigned n)

@@ -44,6 +44,8 @@ struct reading {
     enum shape shape;
     enum child_kind kind;  /* of the list being read */
     size_t room;           /* descriptors that m->children can hold */
+    struct buf types;      /* becomes m->types */
+    size_t last_type;      /* where the last one begins */
     const char *why;
 };
 
@@ -134,6 +136,16 @@ static bool is_foreign(const struct descriptor *d)
     return false;
 }
 
+/* Keep a media type for manifest_child_type. In a list they are nearly always the same. */
+static uint32_t keep_type(struct reading *r, const struct descriptor *d)
+{
+    if (r->types.len == 0 || strcmp(r->types.p + r->last_type, d->media_type) != 0) {
+        r->last_type = r->types.len;
+        buf_add(&r->types, d->media_type, d->media_type_len + 1);
+    }
+    return (uint32_t)r->last_type + 1;
+}
+
 static enum err add_child(struct reading *r, enum child_kind kind, const struct descriptor *d)
 {
     struct manifest *m = r->m;
@@ -154,8 +166,9 @@ static enum err add_child(struct reading *r, enum child_kind kind, const struct 
         .digest = d->digest,
         .size = d->size,
         .optional = kind == CHILD_SUBJECT || (kind == CHILD_LAYER && is_foreign(d)),
+        .type = kind == CHILD_MANIFEST ? keep_type(r, d) : 0,
     };
-    return ERR_OK;
+    return r->types.err;
 }
 
 /* Add the descriptor v. For an unknown media type, what is none is passed over. */
@@ -400,6 +413,7 @@ static enum err read_type(struct reading *r, const char *content_type)
         /* Media types do not depend on case. Spelt one way, they can be compared from here on. */
         if (str_eq_nocase(type, known_types[i].media_type)) {
             r->shape = known_types[i].shape;
+            r->m->is_known = true;
             return str_copy(type, MEDIA_TYPE_MAX + 1, known_types[i].media_type);
         }
     }
@@ -487,6 +501,7 @@ enum err manifest_parse(struct manifest *m, const void *p, size_t len, const cha
     }
     r.root = json_root(json);
     e = read_members(&r, content_type);
+    m->types = r.types.p;
 out:
     if (e)
         manifest_clear(m);
@@ -500,5 +515,11 @@ void manifest_clear(struct manifest *m)
 {
     free(m->children);
     free(m->annotations);
+    free(m->types);
     memset(m, 0, sizeof *m);
+}
+
+const char *manifest_child_type(const struct manifest *m, const struct child *child)
+{
+    return child->type ? m->types + (child->type - 1) : NULL;
 }

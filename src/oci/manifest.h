@@ -15,6 +15,10 @@
 #define MANIFEST_BYTES_MAX   (4u << 20)
 #define MANIFEST_CHILDREN_MAX 16384        /* descriptors in one manifest */
 #define MEDIA_TYPE_MAX       255
+/* Reading a manifest takes up to so many times its length, itself included: 17 for a list of zeros, which
+ * has a value of the JSON tree for every two bytes, at the moment the tree moves to a larger place; a list of
+ * layers takes 7. */
+#define MANIFEST_MEMORY_FACTOR 18u
 
 #define MT_OCI_MANIFEST    "application/vnd.oci.image.manifest.v1+json"
 #define MT_OCI_INDEX       "application/vnd.oci.image.index.v1+json"
@@ -32,18 +36,21 @@ struct child {
     struct digest digest;
     uint64_t size;       /* bytes, as the descriptor says */
     bool optional;       /* may be missing here: a subject, or a foreign (non-distributable) layer */
+    uint32_t type;       /* for manifest_child_type */
 };
 
 struct manifest {
     char media_type[MEDIA_TYPE_MAX + 1];    /* of the manifest itself */
     char artifact_type[MEDIA_TYPE_MAX + 1]; /* as the referrers API reports it; "" when none */
     bool is_index;
+    bool is_known;                          /* media_type has rules of its own here */
     bool has_subject;
     struct digest subject;
     struct child *children;                 /* config, layers or manifests in order, then the subject */
     size_t child_count;
     uint64_t content_size;                  /* sum of the children's sizes, without the subject */
     char *annotations;                      /* the "annotations" object as JSON text, or NULL */
+    char *types;                            /* for manifest_child_type */
 };
 
 /* Read len bytes that a client sent with this Content-Type (NULL: none sent; then
@@ -57,5 +64,9 @@ struct manifest {
 enum err manifest_parse(struct manifest *m, const void *p, size_t len, const char *content_type,
                         const char **why);
 void manifest_clear(struct manifest *m);
+
+/* What m says about the media type of a child of kind CHILD_MANIFEST; NULL for the other kinds. A child
+ * need not name it again. */
+const char *manifest_child_type(const struct manifest *m, const struct child *child);
 
 #endif

@@ -12,7 +12,6 @@
 #include "base/str.h"
 #include "registry/registry_internal.h"
 
-#define INDEX_FILE  "index.json"
 #define INDEX_TMP   "index.json.tmp"
 #define PAGE_REPOS  64
 #define PAGE_ROWS   256
@@ -37,7 +36,7 @@ static enum err flush(struct writer *w, size_t keep_under)
     enum err e;
 
     if (w->buf.err)
-        return log_fail(w->r->log, w->buf.err, "write %s: out of memory", INDEX_FILE);
+        return log_fail(w->r->log, w->buf.err, "write %s: out of memory", STORE_INDEX_FILE);
     if (w->buf.len < keep_under)
         return ERR_OK;
     if ((e = io_write_all(io, w->fd, w->buf.p, w->buf.len, (off_t)w->off, w->r->log, INDEX_TMP)))
@@ -136,7 +135,7 @@ static enum err all_lines(struct writer *w)
     enum err e;
 
     if (names == NULL)
-        return log_fail(w->r->log, ERR_NO_MEMORY, "write %s: out of memory", INDEX_FILE);
+        return log_fail(w->r->log, ERR_NO_MEMORY, "write %s: out of memory", STORE_INDEX_FILE);
     do {
         names->n = 0;
         e = catalog_repo_foreach(w->r->catalog, last, PAGE_REPOS, name_add, names);
@@ -200,12 +199,12 @@ enum err layout_sync(struct registry *r)
         e = log_fail(r->log, io_err(errno), "sync %s: %s", INDEX_TMP, strerror(errno));
         goto out;
     }
-    if (io->renameat(io, dir, INDEX_TMP, dir, INDEX_FILE) < 0) {
+    if (io->renameat(io, dir, INDEX_TMP, dir, STORE_INDEX_FILE) < 0) {
         e = log_fail(r->log, io_err(errno), "rename %s: %s", INDEX_TMP, strerror(errno));
         goto out;
     }
     if (io->fsync(io, dir) < 0)
-        e = log_fail(r->log, io_err(errno), "sync the folder of %s: %s", INDEX_FILE, strerror(errno));
+        e = log_fail(r->log, io_err(errno), "sync the folder of %s: %s", STORE_INDEX_FILE, strerror(errno));
     else
         r->synced = generation + 1;
 out:

@@ -22,16 +22,20 @@ struct rebuild_config {
     bool verify; /* hash every blob, not manifests alone */
     void (*progress)(void *arg, uint64_t done, uint64_t total, const char *what); /* may be NULL */
     void *arg;
+    const char *vfs;     /* SQLite VFS, NULL: default (tests) */
+    const struct io *io; /* NULL: io_posix */
 };
 struct rebuild_report {
     uint64_t repos, tags, manifests, blobs;
     uint64_t missing;      /* descriptors whose content is not on the disk */
     uint64_t rotten;       /* files moved to quarantine/ */
+    uint64_t unreadable;   /* times a file could not be read; what is in it is left out, the file stays */
     uint64_t unreferenced; /* files that nothing in index.json leads to; they stay where they are */
 };
 /* Make a new catalogue from the blobs and index.json. It becomes catalog.db in one rename at the end;
- * cut off at any point, it can simply be run again. ERR_EXISTS: there is one and force is not set.
- * ERR_BUSY: a server has the data directory open. */
+ * cut off at any point, it can simply be run again. After a failure the old one is in its place, where the
+ * disk allows it. Run by root, it gives the new one to the owner of the data directory.
+ * ERR_EXISTS: there is one and force is not set. ERR_BUSY: a server has the data directory open. */
 enum err registry_rebuild(const struct rebuild_config *cfg, struct rebuild_report *out, struct log *log);
 
 #endif

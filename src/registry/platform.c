@@ -8,7 +8,8 @@
 #include "registry/registry_internal.h"
 
 /* Real ones have a few KiB; a larger one is stored all the same, only not looked into. */
-#define CONFIG_BYTES_MAX (256u << 10)
+#define CONFIG_BYTES_MAX  (256u << 10)
+#define CONFIG_MEMORY_MAX (1u << 20) /* bytes the tree of one may take */
 
 static enum err blob_read(struct store *s, const struct digest *d, uint64_t size, char *out)
 {
@@ -39,7 +40,7 @@ void platform_of(struct store *s, const struct manifest *m, char out[PLATFORM_MA
     if (config == NULL || config->size > CONFIG_BYTES_MAX || (text = malloc(config->size + 1)) == NULL)
         return;
     if (blob_read(s, &config->digest, config->size, text) == ERR_OK &&
-        json_parse(&j, text, (size_t)config->size, NULL) == ERR_OK) {
+        json_parse_within(&j, text, (size_t)config->size, CONFIG_MEMORY_MAX, NULL) == ERR_OK) {
         os = json_str(json_get(json_root(j), "os"), NULL);
         arch = json_str(json_get(json_root(j), "architecture"), NULL);
         variant = json_str(json_get(json_root(j), "variant"), NULL);

@@ -66,7 +66,7 @@ static enum err may_create(struct registry *r, const struct registry_config *cfg
 struct trash_visit {
     struct registry *r;
     struct catalog_tx *tx;
-    unsigned restored, deleted;
+    unsigned restored;
 };
 
 static enum err trash_finish(void *arg, const struct digest *d)
@@ -89,7 +89,6 @@ static enum err trash_finish(void *arg, const struct digest *d)
     }
     if (e && e != ERR_BLOB_UNKNOWN)
         return e;
-    v->deleted++;
     return store_trash_delete(v->r->store, d);
 }
 
@@ -101,9 +100,8 @@ static void trash_recover(struct registry *r)
 
     (void)store_trash_foreach(r->store, trash_finish, &v);
     catalog_rollback(v.tx);
-    if (v.restored || v.deleted)
-        log_msg(r->log, LOG_INFO, "finished interrupted deletes: %u files back in place, %u deleted",
-                v.restored, v.deleted);
+    if (v.restored)
+        log_msg(r->log, LOG_WARN, "finished interrupted deletes: %u files are back in place", v.restored);
 }
 
 enum err registry_open(struct registry **out, const struct registry_config *cfg, struct log *log)
@@ -122,7 +120,9 @@ enum err registry_open(struct registry **out, const struct registry_config *cfg,
         goto fail;
     /* Shared: any number of processes, but none while a catalogue is being made. */
     if (flock(store_dirfd(r->store), LOCK_SH | LOCK_NB) < 0) {
-        e = log_fail(log, ERR_BUSY, "%s: \"berth rebuild\" is at work there", cfg->data);
+        e = errno == EWOULDBLOCK
+                ? log_fail(log, ERR_BUSY, "%s: \"berth rebuild\" is at work there", cfg->data)
+                : log_fail(log, ERR_IO, "lock %s: %s", cfg->data, strerror(errno));
         goto fail;
     }
     if ((e = may_create(r, cfg, &cc.create)))
@@ -176,6 +176,11 @@ enum err registry_upload_resume(struct upload **out, struct registry *r, const c
     return e;
 }
 
+enum err registry_upload_sweep(struct registry *r, int64_t age_ms, uint64_t *removed)
+{
+    return upload_sweep(r->store, clock_unix_ms() - age_ms, removed);
+}
+
 enum err registry_upload_stat(struct registry *r, const char *repo, const char *id, uint64_t *size)
 {
     return upload_stat(r->store, repo, id, size);
@@ -216,17 +221,45 @@ static enum err publish_once(struct registry *r, struct catalog_tx *tx, struct u
     return upload_publish(up);
 }
 
-/* A file was put in place for a transaction that was then rolled back: take it away again, unless
- * somebody has recorded it meanwhile. Best effort: what stays is a file nobody is served. */
+/* End a transaction that took the last links of these n blobs, and let their files go: to the trash before
+ * the commit, off the disk after it. The latter under the write lock: without it, somebody may have pushed
+ * and deleted the same blob again, and what lies in the trash is theirs. */
+static enum err commit_and_trash(struct registry *r, struct catalog_tx *tx, const struct digest *d, size_t n)
+{
+    enum err e = ERR_OK;
+    size_t moved = 0;
+
+    while (moved < n && (e = store_blob_trash(r->store, &d[moved])) == ERR_OK)
+        moved++;
+    if (e)
+        catalog_rollback(tx);
+    else
+        e = catalog_commit(tx);
+    if (e) {
+        /* The rows are still there (or nobody can tell): so must the files be. */
+        for (size_t i = 0; i < n && i <= moved; i++)
+            (void)store_trash_restore(r->store, &d[i]);
+        return e;
+    }
+    if (n > 0)
+        trash_recover(r);
+    return ERR_OK;
+}
+
+/* A file was put in place for a transaction that failed: take it away again, unless somebody has recorded it
+ * meanwhile. Best effort: what stays is a file nobody is served.
+ * The row of a commit that failed might still be found on the disk after a power cut. It cannot once another
+ * commit has written over it in the log: so there is one here before the file goes. */
 static void forget_orphan(struct registry *r, const struct digest *d)
 {
     struct catalog_tx *tx;
 
     if (catalog_begin(&tx, r->catalog))
         return;
-    if (catalog_blob_exists(tx, d, NULL) == ERR_BLOB_UNKNOWN && store_blob_trash(r->store, d) == ERR_OK)
-        (void)store_trash_delete(r->store, d);
-    catalog_rollback(tx);
+    if (catalog_blob_exists(tx, d, NULL) == ERR_BLOB_UNKNOWN)
+        (void)commit_and_trash(r, tx, d, 1);
+    else
+        catalog_rollback(tx);
 }
 
 enum err registry_upload_commit(struct registry *r, const char *repo, struct upload *up,
@@ -247,9 +280,9 @@ enum err registry_upload_commit(struct registry *r, const char *repo, struct upl
             forget_orphan(r, d);
         return e;
     }
-    /* A commit that fails may yet be found on the disk after a power cut: then the row
-     * must find its file, so it stays. */
-    return catalog_commit(tx);
+    if ((e = catalog_commit(tx)) && published)
+        forget_orphan(r, d);
+    return e;
 }
 
 enum err registry_blob_mount(struct registry *r, const char *repo, const struct digest *d, const char *from)
@@ -262,7 +295,7 @@ enum err registry_blob_mount(struct registry *r, const char *repo, const struct 
 
     /* Most mounts that fail do so here, without the write lock. */
     if (from == NULL) {
-        if ((e = catalog_blob_find(r->catalog, d, NULL, found)))
+        if ((e = catalog_blob_find(r->catalog, d, found)))
             return e;
         from = found;
     } else if ((e = catalog_blob_get(r->catalog, from, d, &size))) {
@@ -409,10 +442,11 @@ static enum err manifest_commit(struct registry *r, struct manifest_push *push, 
     } else if ((e = publish_once(r, tx, up, &push->digest, &published))) {
         goto fail;
     }
-    return catalog_commit(tx);
+    e = catalog_commit(tx);
+    tx = NULL;
 fail:
     catalog_rollback(tx);
-    if (published)
+    if (e && published)
         forget_orphan(r, &push->digest);
     return e;
 }
@@ -431,7 +465,7 @@ enum err registry_manifest_put(struct registry *r, struct manifest_push *push)
     if (push->len > MANIFEST_BYTES_MAX)
         return ERR_TOO_LARGE;
     if ((e = manifest_parse(&m, push->bytes, push->len, push->content_type, &push->why)))
-        return e;
+        return e == ERR_NO_MEMORY ? log_fail(r->log, e, "read a manifest: out of memory") : e;
     digest_of(push->want ? push->want->alg : push->alg, push->bytes, push->len, &push->digest);
     if (push->want != NULL && !digest_eq(push->want, &push->digest)) {
         e = ERR_DIGEST_INVALID;
@@ -481,28 +515,6 @@ enum err registry_tag_delete(struct registry *r, const char *repo, const char *t
         return e;
     }
     return catalog_commit(tx);
-}
-
-enum err commit_and_trash(struct registry *r, struct catalog_tx *tx, const struct digest *d, size_t n)
-{
-    enum err e = ERR_OK;
-    size_t moved = 0;
-
-    while (moved < n && (e = store_blob_trash(r->store, &d[moved])) == ERR_OK)
-        moved++;
-    if (e)
-        catalog_rollback(tx);
-    else
-        e = catalog_commit(tx);
-    if (e) {
-        /* The rows are still there (or nobody can tell): so must the files be. */
-        for (size_t i = 0; i < n && i <= moved; i++)
-            (void)store_trash_restore(r->store, &d[i]);
-        return e;
-    }
-    for (size_t i = 0; i < n; i++)
-        (void)store_trash_delete(r->store, &d[i]); /* a failure is logged; the next start tries again */
-    return ERR_OK;
 }
 
 enum err registry_manifest_delete(struct registry *r, const char *repo, const struct digest *d,

@@ -45,6 +45,8 @@ enum err registry_upload_begin(struct upload **out, struct registry *r, const ch
                                enum digest_alg alg);
 enum err registry_upload_resume(struct upload **out, struct registry *r, const char *repo, const char *id);
 enum err registry_upload_stat(struct registry *r, const char *repo, const char *id, uint64_t *size);
+/* Remove the sessions that nobody has touched for age_ms. Costs what is in uploads/. */
+enum err registry_upload_sweep(struct registry *r, int64_t age_ms, uint64_t *removed);
 /* The session's bytes become the blob d of repo, durably. The caller closes up in any case.
  * ERR_DIGEST_INVALID: they hash to something else; the session is as before. */
 enum err registry_upload_commit(struct registry *r, const char *repo, struct upload *up,

@@ -19,7 +19,4 @@ struct registry {
  * is none to be read. */
 void platform_of(struct store *s, const struct manifest *m, char out[PLATFORM_MAX + 1]);
 
-/* End a transaction that took the last link of a blob, and let the file go. gone: there is a file. */
-enum err commit_and_trash(struct registry *r, struct catalog_tx *tx, const struct digest *d, size_t n);
-
 #endif

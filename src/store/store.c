@@ -2,8 +2,8 @@
  *
  * Every move is a rename followed by an fsync of the folder it leads to. The folder it
  * comes from is not flushed: on every journalling file system a rename is one step, and
- * where it were not, a file that reappears in uploads/ or trash/ is dealt with by the next
- * start or collection.
+ * where it were not, a file that reappears in trash/ is dealt with by the next start, and one in
+ * uploads/ by the next sweep.
  */
 #include "store/store.h"
 
@@ -21,7 +21,6 @@
 #define LAYOUT_VERSION "1.0.0"
 #define LAYOUT_TEXT    "{\"imageLayoutVersion\":\"" LAYOUT_VERSION "\"}\n"
 #define LAYOUT_MAX     4096 /* bytes of an oci-layout file */
-#define INDEX_FILE     "index.json"
 #define INDEX_EMPTY \
     "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"manifests\":[]}\n"
 #define HASH_STEP_BYTES 65536
@@ -132,8 +131,9 @@ static enum err layout_check(struct store *s, bool create)
             return ERR_NOT_FOUND;
         /* index.json first: a folder with an oci-layout file is a whole layout. One that is there is never
          * emptied: it may be all that is left of the names. */
-        if (s->io->fstatat(s->io, s->root, INDEX_FILE, &st) < 0 &&
-            (e = io_replace_file(s->io, s->root, INDEX_FILE, INDEX_EMPTY, strlen(INDEX_EMPTY), 0644, s->log)))
+        if (s->io->fstatat(s->io, s->root, STORE_INDEX_FILE, &st) < 0 &&
+            (e = io_replace_file(s->io, s->root, STORE_INDEX_FILE, INDEX_EMPTY, strlen(INDEX_EMPTY), 0644,
+                                 s->log)))
             return e;
         return io_replace_file(s->io, s->root, LAYOUT_FILE, LAYOUT_TEXT, strlen(LAYOUT_TEXT), 0644, s->log);
     }
@@ -144,6 +144,8 @@ static enum err layout_check(struct store *s, bool create)
     if (n < 0)
         return log_fail(s->log, io_err(errno), "read %s: %s", LAYOUT_FILE, strerror(errno));
     e = json_parse(&j, text, (size_t)n, NULL);
+    if (e == ERR_NO_MEMORY)
+        return log_fail(s->log, e, "read %s: out of memory", LAYOUT_FILE);
     version = e == ERR_OK ? json_get(json_root(j), "imageLayoutVersion") : NULL;
     v = json_str(version, NULL);
     if (v == NULL || strcmp(v, LAYOUT_VERSION) != 0)

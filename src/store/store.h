@@ -19,6 +19,8 @@
 #include "base/log.h"
 #include "oci/digest.h"
 
+#define STORE_INDEX_FILE "index.json" /* of the layout, in the data directory */
+
 struct store;
 
 /* Open the data directory at path, making it and what is missing in it when create

@@ -166,23 +166,6 @@ fail:
     return e;
 }
 
-/* A session whose process died between proving and publishing has lost its write permission. */
-static int open_for_append(struct store *s, const char *file)
-{
-    int fd = s->io->openat(s->io, s->uploads, file, O_RDWR | O_NOFOLLOW, 0);
-    int ro;
-
-    if (fd >= 0 || errno != EACCES)
-        return fd;
-    ro = s->io->openat(s->io, s->uploads, file, O_RDONLY | O_NOFOLLOW, 0);
-    if (ro < 0)
-        return ro;
-    if (s->io->fchmod(s->io, ro, 0600) == 0)
-        fd = s->io->openat(s->io, s->uploads, file, O_RDWR | O_NOFOLLOW, 0);
-    s->io->close(s->io, ro);
-    return fd;
-}
-
 enum err upload_resume(struct upload **out, struct store *s, const char *owner, const char *id)
 {
     struct upload *up;
@@ -197,9 +180,10 @@ enum err upload_resume(struct upload **out, struct store *s, const char *owner, 
         return ERR_NO_MEMORY;
     memcpy(up->id, id, sizeof up->id);
     file_name(owner, id, up->file);
-    up->fd = open_for_append(s, up->file);
+    up->fd = s->io->openat(s->io, s->uploads, up->file, O_RDWR | O_NOFOLLOW, 0);
     if (up->fd < 0) {
-        e = errno == ENOENT
+        /* EACCES: a process was killed between proving the session and publishing it: it is read-only. */
+        e = errno == ENOENT || errno == EACCES
                 ? ERR_UPLOAD_UNKNOWN
                 : log_fail(s->log, io_err(errno), "open uploads/%s: %s", up->file, strerror(errno));
         goto fail;
@@ -229,7 +213,9 @@ enum err upload_resume(struct upload **out, struct store *s, const char *owner, 
         goto fail;
     }
     up->size = (uint64_t)st.st_size;
-    up->reserved = up->flushing = up->size;
+    up->flushing = up->size;
+    /* A process that was killed may have claimed more room than it filled. */
+    up->reserved = (uint64_t)st.st_blocks * 512 > up->size ? (uint64_t)st.st_blocks * 512 : up->size;
     up->hash_ok = kept_take(s, id, up->size, &up->hasher);
     if (!up->hash_ok && up->size == 0) {
         hasher_init(&up->hasher, DIGEST_SHA256);
@@ -277,7 +263,8 @@ enum err upload_expect(struct upload *up, uint64_t more)
     enum err e;
 
     if (want < up->size || want > INT64_MAX)
-        return ERR_NO_SPACE;
+        return log_fail(s->log, ERR_NO_SPACE, "uploads/%s: more bytes are announced than any file holds",
+                        up->file);
     if (want <= up->reserved)
         return ERR_OK;
     /* Asked first: a claim that fails half way would take what is left from everybody else for a while. */
@@ -312,6 +299,9 @@ enum err upload_append(struct upload *up, const void *p, size_t len)
             up->cancelled = true;
         }
         up->reserved = up->size;
+        /* A full disk needs the room more than a client that may not come back. */
+        if (e == ERR_NO_SPACE)
+            up->cancelled = true;
         return e;
     }
     if (up->hash_ok)
@@ -322,6 +312,25 @@ enum err upload_append(struct upload *up, const void *p, size_t len)
         s->io->start_writeback(s->io, up->fd, (off_t)up->flushing, (off_t)(up->size - up->flushing));
         up->flushing = up->size;
     }
+    return ERR_OK;
+}
+
+enum err upload_truncate(struct upload *up, uint64_t size)
+{
+    struct store *s = up->s;
+
+    assert(size <= up->size && !up->ended);
+    if (s->io->ftruncate(s->io, up->fd, (off_t)size) < 0) {
+        up->cancelled = true;
+        return log_fail(s->log, io_err(errno), "truncate uploads/%s: %s", up->file, strerror(errno));
+    }
+    /* A hash cannot go back: the file is read again when the digest is asked for. */
+    if (size < up->size)
+        up->hash_ok = false;
+    up->size = up->reserved = size;
+    if (up->flushing > size)
+        up->flushing = size;
+    up->proven = false;
     return ERR_OK;
 }
 
@@ -401,6 +410,9 @@ void upload_close(struct upload *up)
         if (up->s->io->unlinkat(up->s->io, up->s->uploads, up->file) < 0 && errno != ENOENT)
             (void)log_fail(up->s->log, io_err(errno), "delete uploads/%s: %s", up->file, strerror(errno));
     } else if (!up->ended && up->fd >= 0) {
+        /* Not published after all: the session can go on. */
+        if (up->proven)
+            (void)up->s->io->fchmod(up->s->io, up->fd, 0600);
         /* Room claimed for bytes that did not come goes back now, not when the session ends. */
         if (up->reserved > up->size)
             (void)up->s->io->ftruncate(up->s->io, up->fd, (off_t)up->size);
@@ -410,4 +422,35 @@ void upload_close(struct upload *up)
     if (up->fd >= 0)
         up->s->io->close(up->s->io, up->fd); /* the lock goes with it */
     free(up);
+}
+
+struct sweep {
+    struct store *s;
+    int64_t before; /* Unix milliseconds */
+    uint64_t *removed;
+};
+
+/* Remove the session in this file if it has rested since before and nobody has it open. */
+static enum err sweep_one(void *arg, const char *file)
+{
+    struct sweep *sw = arg;
+    const struct io *io = sw->s->io;
+    struct stat st;
+    int fd = io->openat(io, sw->s->uploads, file, O_RDONLY | O_NOFOLLOW, 0);
+
+    if (fd < 0)
+        return ERR_OK; /* ended meanwhile */
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && io->fstat(io, fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        (int64_t)st.st_mtime * 1000 < sw->before && io->unlinkat(io, sw->s->uploads, file) == 0)
+        ++*sw->removed;
+    io->close(io, fd);
+    return ERR_OK;
+}
+
+enum err upload_sweep(struct store *s, int64_t before, uint64_t *removed)
+{
+    struct sweep sw = { .s = s, .before = before, .removed = removed };
+
+    *removed = 0;
+    return io_foreach_entry(s->io, s->uploads, ".", s->log, sweep_one, &sw);
 }

@@ -43,8 +43,13 @@ uint64_t upload_size(const struct upload *up);  /* bytes received so far */
  * told before the bytes travel. ERR_NO_SPACE. */
 enum err upload_expect(struct upload *up, uint64_t more);
 
-/* Add len bytes at the end; p stays the caller's. On failure the size is as before. */
+/* Add len bytes at the end; p stays the caller's. On failure the size is as before, but after
+ * ERR_NO_SPACE the session is cancelled: its room is needed. */
 enum err upload_append(struct upload *up, const void *p, size_t len);
+
+/* Take bytes at the end away, down to size. On failure the session is cancelled: what it holds is not
+ * known. */
+enum err upload_truncate(struct upload *up, uint64_t size);
 
 /* Read len bytes from off on; they must have been received. */
 enum err upload_read(struct upload *up, void *p, size_t len, uint64_t off);
@@ -59,5 +64,9 @@ enum err upload_publish(struct upload *up);
 
 void upload_cancel(struct upload *up); /* the bytes go when it is closed */
 void upload_close(struct upload *up);  /* NULL is allowed */
+
+/* Remove the sessions that nobody has open and that have not grown since before (Unix milliseconds). A
+ * walk of uploads/: not at start-up. */
+enum err upload_sweep(struct store *s, int64_t before, uint64_t *removed);
 
 #endif

@@ -12,7 +12,6 @@
  * The same with a sync that fails just before. At the end a disk that lies about its syncs shows that
  * a broken promise would be noticed (--self-test: only that).
  */
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -34,9 +33,6 @@
 #include "workload.h"
 
 enum { UNTIL_MAX = 12, FAILURES_SHOWN = 5, JOBS_MAX = 16, MARKS_MAX = 256 };
-
-#define SHM    "/dev/shm"
-#define FOLDER "berth-power-cut-"
 
 struct options {
     unsigned samples;      /* seeded states at each point */
@@ -596,8 +592,9 @@ static bool list(struct sim *s)
         if (rec->kind == REC_MARK)
             printf("%zu == %s\n", i + 1, s->marks[rec->mark].text);
         else
-            printf("%zu %s %s %s %s %" PRIu64 " %zu\n", i + 1, kinds[rec->kind], record_name(&s->rec, rec->node),
-                   rec->to_name ? "to" : "", rec->to_name ? rec->to_name : "", rec->off, rec->len);
+            printf("%zu %s %s%s%s %" PRIu64 " %zu\n", i + 1, kinds[rec->kind],
+                   record_name(&s->rec, rec->node), rec->to_name ? " to " : "",
+                   rec->to_name ? rec->to_name : "", rec->off, rec->len);
     }
     record_end(&s->rec);
     return ok;
@@ -700,25 +697,6 @@ static bool self_test(struct sim *s)
     return all;
 }
 
-/* Folders of runs that were killed: they take memory. */
-static void remove_stale(void)
-{
-    DIR *dir = opendir(SHM);
-    struct dirent *de;
-    int pid;
-
-    while (dir && (de = readdir(dir))) {
-        char path[512];
-
-        if (sscanf(de->d_name, FOLDER "%d", &pid) != 1 || kill(pid, 0) == 0 || errno != ESRCH)
-            continue;
-        snprintf(path, sizeof path, "%s/%s", SHM, de->d_name);
-        remove_data(path);
-    }
-    if (dir)
-        closedir(dir);
-}
-
 static void usage(void)
 {
     puts("usage: crash_power_cut [--full] [--samples N] [--seed N] [--jobs N] [--self-test] [--list]\n"
@@ -768,7 +746,7 @@ static bool parse(struct options *o, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct options o = { .samples = 2, .seed = 1, .jobs = 2, .go_on_every = 25, .again_every = 1000 };
+    struct options o = { .samples = 4, .seed = 1, .jobs = 2, .go_on_every = 25, .again_every = 500 };
     static struct sim s;
     bool ok;
 
@@ -778,11 +756,9 @@ int main(int argc, char **argv)
         return 2;
     }
     s.o = &o;
-    remove_stale();
-    snprintf(s.dir, sizeof s.dir, SHM "/" FOLDER "%d", (int)getpid());
     s.marks = calloc(MARKS_MAX, sizeof *s.marks);
-    if (!s.marks || mkdir(s.dir, 0700)) {
-        printf("# cannot make %s: %s\nnot ok power_cut\n", s.dir, strerror(errno));
+    if (!s.marks || !memory_folder(s.dir)) {
+        printf("# cannot make %s: %s\nnot ok a_folder_in_memory\n", s.dir, strerror(errno));
         return 1;
     }
     log_init(&s.log, 2, o.only ? LOG_DEBUG : LOG_OFF);

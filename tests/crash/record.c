@@ -260,6 +260,12 @@ static int r_fchmod(const struct io *io, int fd, mode_t mode)
     return io_posix.fchmod(&io_posix, fd, mode);
 }
 
+static int r_fchown(const struct io *io, int fd, uid_t owner, gid_t group)
+{
+    (void)io;
+    return io_posix.fchown(&io_posix, fd, owner, group);
+}
+
 static int r_renameat(const struct io *io, int from_dir, const char *from, int to_dir, const char *to)
 {
     struct record *r = io->arg;
@@ -561,8 +567,9 @@ void record_start(struct record *r, const char *root)
     r->io = (struct io){ .openat = r_openat, .close = r_close, .pread = r_pread, .pwrite = r_pwrite,
                          .fsync = r_fsync, .fdatasync = r_fsync, .ftruncate = r_ftruncate,
                          .reserve = r_reserve, .start_writeback = r_start_writeback, .fchmod = r_fchmod,
-                         .renameat = r_renameat, .unlinkat = r_unlinkat, .mkdirat = r_mkdirat,
-                         .fstatat = r_fstatat, .fstat = r_fstat, .free_bytes = r_free_bytes, .arg = r };
+                         .fchown = r_fchown, .renameat = r_renameat, .unlinkat = r_unlinkat,
+                         .mkdirat = r_mkdirat, .fstatat = r_fstatat, .fstat = r_fstat,
+                         .free_bytes = r_free_bytes, .arg = r };
     r->root = strdup(root);
     if (!r->root || stat(root, &st))
         abort();

@@ -484,6 +484,46 @@ def test_what_was_acknowledged_survives_kills_at_random_moments(tmp_path, reques
         print(f"\n{said}")
 
 
+def test_a_rebuild_that_is_killed_can_be_run_again(tmp_path):
+    """Cut off at random moments, run again, and in the end all is there; a catalogue that is half
+    made is never taken for a whole one."""
+    dice = random.Random(1)
+    server = Server(tmp_path)
+    with server, server.client() as client:
+        names = [(f"rebuild/{n % 3}", f"t{n}") for n in range(30)]
+        images = {name: push_image(client, *name, seed=f"r {name}") for name in names}
+    for path in server.data.glob("catalog.db*"):
+        path.unlink()
+    command = [BERTH, "rebuild", "--verify", "--data", str(server.data)]
+    began = time.monotonic()
+    killed = 0
+    for _ in range(40):
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT)
+        time.sleep(dice.uniform(0, 0.05))
+        process.kill()
+        said = process.communicate()[0].decode()
+        if process.returncode == 0:
+            for path in server.data.glob("catalog.db*"):
+                path.unlink()
+            continue
+        assert process.returncode < 0, f"rebuild ended with {process.returncode}: {said}"
+        killed += 1
+        if (server.data / "catalog.db").exists():  # killed after its last step: then it is whole
+            subprocess.run([BERTH, "check", "--data", str(server.data)], check=True,
+                           stdout=subprocess.DEVNULL)
+            for path in server.data.glob("catalog.db*"):
+                path.unlink()
+    assert killed >= 5, f"{killed} of 40 were killed in {time.monotonic() - began:.1f} s: nothing is tried"
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    with Server(tmp_path / "after", data=server.data) as after, after.client() as client:
+        for (repo, tag), image in images.items():
+            assert client.get(f"/v2/{repo}/manifests/{tag}").body == image.body
+            for digest, data in zip(image.blobs, [image.config, *image.layers]):
+                assert client.get(f"/v2/{repo}/blobs/{digest}").body == data
+    assert not list(server.data.glob("catalog.db.new*")), "a rebuild left something behind"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--kills", type=int, default=200)

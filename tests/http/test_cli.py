@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import (BERTH, OCI_INDEX, ROOT, SANITIZER_MARKS, Server, digest_of, free_port, index_manifest,
-                     no_digest, parallel, push_artifact, push_image, push_manifest)
+from harness import (BERTH, OCI_CONFIG, OCI_INDEX, ROOT, SANITIZER_MARKS, Server, descriptor, digest_of,
+                     free_port, image_manifest, index_manifest, no_digest, parallel, push_artifact, push_blob,
+                     push_image, push_manifest)
 
 DONE, FAILED, USAGE, FAULT = 0, 1, 2, 3  # the exit codes of the man page
 
@@ -393,6 +394,18 @@ def test_ls_shows_nothing_of_a_platform_that_could_upset_a_terminal(server, clie
     assert "?[31mlinux/a?b" in text
 
 
+@pytest.mark.parametrize("filler, shown", [('"some words of a history"', ["linux/amd64"]), ("0", [])],
+                         ids=["usual", "hostile"])
+def test_a_large_image_configuration_is_looked_into_only_if_that_takes_little_memory(server, client, repo,
+                                                                                     filler, shown):
+    head = b'{"os":"linux","architecture":"amd64","x":['
+    items = (b"," + filler.encode()) * ((200 << 10) // (len(filler) + 1))
+    config = head + items[1:] + b"]}"
+    push_blob(client, repo, config)
+    push_manifest(client, repo, "v1", image_manifest(descriptor(config, OCI_CONFIG), []))
+    assert berth_json("ls", "--data", server.data, repo)["tags"][0]["platforms"] == shown
+
+
 def test_ls_goes_through_more_tags_than_a_page(server, client, repo):
     image = push_image(client, repo, "t0")
     names = [f"t{n}" for n in range(1, 450)]
@@ -593,7 +606,7 @@ def test_a_lost_catalogue_is_told_and_rebuilt(own):
         assert f'"berth rebuild --data {own.data}"' in done.stderr
     value = berth_json("rebuild", "--data", own.data)
     assert value == {"repositories": 1, "tags": 1, "manifests": 2, "blobs": 5, "missing": 0, "damaged": 0,
-                     "unreferenced": 0}
+                     "unreadable": 0, "unreferenced": 0}
     with own:
         with own.client() as c:
             assert c.get("/v2/some/app/manifests/1").body == image.body
@@ -643,6 +656,56 @@ def test_rebuild_tells_what_is_damaged_and_what_is_missing(own):
             assert c.get(f"/v2/some/app/blobs/{rotten}").status == 404
             push_image(c, "some/app", "1", layers=2)
             assert digest_of(c.get(f"/v2/some/app/blobs/{rotten}").body) == rotten
+
+
+def test_rebuild_and_check_tell_what_cannot_be_read(own):
+    with own:
+        with own.client() as c:
+            image = push_image(c, "some/app", "1")
+            push_image(c, "good/app", "1", seed="good")
+    file = own.blob_file(image.digest)
+    file.rename(own.data / "aside")
+    file.symlink_to(own.data / "aside")  # not followed: opening it fails, as on a disk that dies
+    done = berth("check", "--deep", "--data", own.data, code=FAULT)
+    assert f"{image.digest}: damaged: it cannot be read" in done.stderr
+    done = berth("rebuild", "--force", "--data", own.data, code=FAULT)
+    assert "1 unreadable: left where they are" in done.stdout
+    assert "some/app:1: left out: its manifest cannot be read from the disk" in done.stderr
+    value = berth_json("rebuild", "--force", "--data", own.data, code=FAULT)
+    assert (value["tags"], value["unreadable"], value["missing"], value["damaged"]) == (1, 1, 0, 0)
+    file.unlink()
+    (own.data / "aside").rename(file)
+    value = berth_json("rebuild", "--force", "--data", own.data)
+    assert (value["tags"], value["unreadable"]) == (2, 0)
+
+
+def test_a_size_that_a_manifest_has_wrong_is_no_damage(own):
+    layer = b"a layer"
+    with own:
+        with own.client() as c:
+            push_blob(c, "some/app", layer)
+            push_blob(c, "some/app", b"{}")
+            wrong = {**descriptor(layer), "size": len(layer) + 1}
+            push_manifest(c, "some/app", "1", image_manifest(descriptor(b"{}", OCI_CONFIG), [wrong]))
+    report = berth_json("check", "--deep", "--data", own.data)["data"]
+    assert (report["damaged"], report["missing"], report["problems"]) == (0, 0, [])
+    value = berth_json("rebuild", "--force", "--data", own.data)
+    assert (value["damaged"], value["missing"], value["blobs"]) == (0, 0, 3)
+    assert own.blob_file(digest_of(layer)).exists()
+
+
+def test_a_damaged_catalogue_is_told_with_the_command_that_mends_it(own):
+    with own:
+        with own.client() as c:
+            image = push_image(c, "some/app", "1")
+    lose_catalogue(own)
+    (own.data / "catalog.db").write_bytes(b"not a database. " * 1000)
+    done = berth("ls", "--data", own.data, code=FAULT)
+    assert f'"berth rebuild --force --data {own.data}"' in done.stderr.splitlines()[-1]
+    berth("rebuild", "--force", "--data", own.data)
+    with own:
+        with own.client() as c:
+            assert c.get("/v2/some/app/manifests/1").body == image.body
 
 
 def test_rebuild_shows_its_progress_on_a_terminal(own):

@@ -336,6 +336,9 @@ def test_tls_on_the_plain_port_is_turned_away_at_once(server):
         with pytest.raises((ssl.SSLError, ConnectionError)):
             context.wrap_socket(s, server_hostname="localhost")
     assert time.monotonic() - begun < 10
+    told = [line for line in server.log_text().splitlines() if "speaks TLS" in line]
+    assert len(told) == 1 and " status=400 peer=127.0.0.1 " in told[0]
+    assert "method=" not in told[0] and "path=" not in told[0]
 
 
 # Limits of a head. ------------------------------------------------------------------------------
@@ -348,6 +351,23 @@ def test_the_longest_target_is_taken_and_one_byte_more_is_414(server):
             c.send(b"GET " + path + b" HTTP/1.1\r\n" + CLOSE + b"\r\n")
             assert c.reply()[0] in expected
             assert c.ended()
+
+
+def test_a_long_request_is_logged_with_all_its_keys(server, repo):
+    with server.client() as client:
+        start = server.log_size()
+        long = "x" * 3000
+        reply = client.get(f"/v2/{repo}/manifests/{long}?ns={long}", {"User-Agent": f"{long}/1.0"})
+        assert reply.status == 404
+    lines = [line for line in server.log_text(start).splitlines() if "msg=request" in line]
+    assert len(lines) == 1 and len(lines[0]) < 4096
+    keys = re.findall(r" (\w+)=(\S+)", lines[0])
+    assert [k for k, _ in keys] == ["level", "msg", "method", "status", "peer", "sent", "received", "us",
+                                    "path", "query", "agent"]
+    values = dict(keys)
+    assert (values["method"], values["status"], values["peer"]) == ("GET", "404", "127.0.0.1")
+    assert values["path"].startswith(f"/v2/{repo}/manifests/xxx") and values["path"].endswith("x...")
+    assert values["query"].endswith('x..."') and values["agent"].endswith("x...")
 
 
 def test_an_endless_target_is_414_before_it_ends(raw):

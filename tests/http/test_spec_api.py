@@ -1,11 +1,13 @@
 """Distribution-spec, "API": determining support, endpoints, error codes, warnings."""
 
+import os
 import re
 import socket
+import subprocess
 
 import pytest
-from harness import (MANIFEST_MAX, OCI_MANIFEST, digest_of, exchange, image_manifest, local, no_digest,
-                     noise, push_blob, push_image, with_query)
+from harness import (BERTH, MANIFEST_MAX, OCI_MANIFEST, Server, digest_of, exchange, image_manifest, local,
+                     no_digest, noise, push_artifact, push_blob, push_image, with_query)
 
 # Determining support (end-1) -----------------------------------------------------------------------
 
@@ -223,6 +225,55 @@ def test_error_of_a_manifest_over_the_limit_is_413(client, repo):
 def test_errors_tell_people_a_message(client):
     for error in client.get("/v2/never/pushed/tags/list").json()["errors"]:
         assert re.search(r"[a-z]{3}", error["message"])
+
+
+# No memory ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def meagre(tmp_path):
+    """A server that, once restarted, gets no piece of memory over 1 MiB."""
+    told = subprocess.run([BERTH, "version"], env={**os.environ, "ASAN_OPTIONS": "help=1"}, text=True,
+                          capture_output=True)
+    if "AddressSanitizer" not in told.stderr:
+        pytest.skip("only a program with the address sanitizer can be refused memory")
+    server = Server(tmp_path)
+    with server.start():
+        yield server
+
+
+def starve(server):
+    server.stop()
+    options = os.environ.get("ASAN_OPTIONS", "")
+    server.env["ASAN_OPTIONS"] = options + ":allocator_may_return_null=1:max_allocation_size_mb=1"
+    server.start()
+
+
+def check_told_once(server, reply, message):
+    assert reply.status == 503
+    assert reply.header("Retry-After")
+    lines = [line for line in server.log_text().splitlines() if " level=error " in line]
+    assert len(lines) == 1 and f' msg="{message}: out of memory"' in lines[0], lines
+
+
+def test_no_memory_for_a_reply_is_503_and_logged_once(meagre, repo):
+    with meagre.client() as client:
+        subject = push_image(client, repo, "subject").descriptor()
+        push_artifact(client, repo, subject, annotations={"big": "x" * ((1 << 20) - 200)})
+    starve(meagre)
+    with meagre.client() as client:
+        reply = client.get(f"/v2/{repo}/referrers/{subject['digest']}", faults=True)
+        check_told_once(meagre, reply, "build a reply")
+        assert client.get(f"/v2/{repo}/tags/list").json()["tags"] == ["subject"]
+
+
+def test_no_memory_to_read_a_manifest_is_503_and_logged_once(meagre, repo):
+    starve(meagre)
+    with meagre.client() as client:
+        body = b'{"schemaVersion":2,"layers":[],"x":[0' + b",0" * 250000 + b"]}"
+        reply = client.put(f"/v2/{repo}/manifests/v1", body, {"Content-Type": OCI_MANIFEST}, faults=True)
+        check_told_once(meagre, reply, "read a manifest")
+        push_image(client, repo, "v2")
 
 
 # HTTP (RFC 9110, 9112) -----------------------------------------------------------------------------

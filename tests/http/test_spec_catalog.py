@@ -85,6 +85,21 @@ def test_catalog_knows_a_new_repository_at_once(tmp_path):
         assert names_of(client.get("/v2/_catalog")) == ["new/one", "new/two"]
 
 
+def test_catalog_of_many_long_names_has_each_once(tmp_path):
+    names = [f"n{n:03}" + "/part" * 50 for n in range(400)]  # some 100 KiB
+    with Server(tmp_path) as server, server.client() as client:
+        digest = push_blob(client, names[0], b"a blob for all")
+        for name in names[1:]:
+            reply = client.post(f"/v2/{name}/blobs/uploads/?mount={digest}&from={names[0]}")
+            assert reply.status == 201, reply
+        reply = client.get("/v2/_catalog")
+        assert names_of(reply) == names
+        assert reply.next is None
+        reply = client.get("/v2/_catalog?n=390")
+        assert names_of(reply) == names[:390]
+        assert names_of(client.get(reply.next)) == names[390:]
+
+
 def test_catalog_upload_that_was_only_begun_is_no_repository(tmp_path):
     with Server(tmp_path) as own, own.client() as client:
         client.post("/v2/begun/blobs/uploads/")

@@ -1,12 +1,17 @@
 """Distribution-spec, "Listing Referrers" (end-12a, end-12b)."""
 
+import re
+import socket
+
 import pytest
 from harness import (DOCKER_CONFIG, DOCKER_MANIFEST, MANIFEST_MAX, OCI_CONFIG, OCI_EMPTY, OCI_INDEX,
-                     OCI_MANIFEST, descriptor, digest_of, image_manifest, index_manifest, no_digest,
+                     OCI_MANIFEST, Server, descriptor, digest_of, image_manifest, index_manifest, no_digest,
                      push_artifact, push_blob, push_image, push_manifest)
 
 SBOM = "application/vnd.example.sbom.v1"
 SIGNATURE = "application/vnd.example.signature.v1+json"
+
+PAGE_MAX = 256 << 10  # bytes: a longer list comes in pages
 
 
 @pytest.fixture
@@ -266,6 +271,58 @@ def test_filtering_referrers_holds_on_every_page(client, repo, subject):
         assert reply.header("OCI-Filters-Applied") == "artifactType"
         assert {e["artifactType"] for e in reply.json()["manifests"]} <= {SIGNATURE}
     assert set(by_digest(sum((r.json()["manifests"] for r in replies), []))) == signatures
+
+
+def test_listing_referrers_ends_a_page_at_so_many_bytes_and_reads_no_further(server, client, repo, subject):
+    pushed = {push_artifact(client, repo, subject.descriptor(), SBOM,
+                            annotations={"n": str(n), "big": "x" * 100000}).digest for n in range(40)}
+    before = bytes_read(server)
+    page = client.get(f"/v2/{repo}/referrers/{subject.digest}")
+    assert bytes_read(server) - before < 1000000
+    check_list(page)
+    assert len(page.body) <= PAGE_MAX and len(page.json()["manifests"]) == 2
+    assert set(by_digest(referrers(client, repo, subject.digest))) == pushed
+    # Together with n the smaller of the two counts.
+    sizes = [len(r.json()["manifests"]) for r in client.pages(f"/v2/{repo}/referrers/{subject.digest}?n=1")]
+    assert sizes == [1] * 40
+
+
+def bytes_read(server):
+    with open(f"/proc/{server.pid}/io") as f:
+        return int(re.search(r"rchar: (\d+)", f.read())[1])
+
+
+def slow_reader(server, target):
+    """A client that asks and then takes nothing more than what says that the answer is on its way."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.settimeout(30)
+    s.connect(("127.0.0.1", server.port))
+    s.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert s.recv(12) == b"HTTP/1.1 200"
+    return s
+
+
+def test_listing_referrers_to_slow_readers_stays_within_the_memory_for_it(tmp_path, repo):
+    with Server(tmp_path, env={"BERTH_LIMITS_MANIFEST_MEMORY": "4M"}) as server, server.client() as client:
+        subject = push_image(client, repo, "subject")
+        push_artifact(client, repo, subject.descriptor(), SBOM, annotations={"big": "x" * 3900000})
+        target = f"/v2/{repo}/referrers/{subject.digest}"
+        # It is larger than the half of the memory that lists have: it goes out alone.
+        with slow_reader(server, target):
+            reply = client.get(target, faults=True)
+            assert reply.status == 503
+            assert reply.header("Retry-After")
+            # Nothing else is held up.
+            assert client.get(f"/v2/{repo}/tags/list").json()["tags"] == ["subject"]
+            assert client.get(f"/v2/{repo}/referrers/{no_digest()}").status == 200
+            large = image_manifest(descriptor(b"{}", OCI_EMPTY), [], annotations={"big": "y" * 1000000})
+            push_manifest(client, repo, "large", large)
+        check_list(client.get(target))
+        # Readers that left give back what they had.
+        for _ in range(3):
+            slow_reader(server, target).close()
+            check_list(client.get(target))
 
 
 # The older way -------------------------------------------------------------------------------------

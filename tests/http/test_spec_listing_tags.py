@@ -4,6 +4,8 @@ import pytest
 from harness import (OCI_INDEX, descriptor, digest_of, encode, image_manifest, index_manifest, no_digest,
                      push_blob, push_image, push_manifest)
 
+PAGE_MAX = 256 << 10  # bytes: a longer list comes in pages
+
 
 def push_tags(client, repo, tags):
     """Set all these tags, as few requests as that takes."""
@@ -105,6 +107,16 @@ def test_listing_tags_pages_have_each_tag_once(client, repo, n):
     assert sum(pages, []) == tags
     assert {len(p) for p in pages[:-1]} <= {n}
     assert pages[-1]  # Link is given only when more follows
+
+
+@pytest.mark.parametrize("query", ["", "?n=10000"], ids=["without n", "with n"])
+def test_listing_tags_pages_are_bounded_in_bytes_too(client, repo, query):
+    tags = [f"{n:04}" + "t" * 124 for n in range(2200)]
+    push_tags(client, repo, tags)
+    replies = list(client.pages(f"/v2/{repo}/tags/list{query}"))
+    assert [len(r.body) <= PAGE_MAX for r in replies] == [True, True]
+    assert len(replies[0].body) > PAGE_MAX - 200
+    assert sum(map(tags_of, replies), []) == tags
 
 
 def test_listing_tags_last_begins_after_that_tag(client, repo):

@@ -270,6 +270,31 @@ def test_chunk_with_another_length_than_its_range_is_refused(client, repo, value
     assert offset(client, target) == "0-0"
 
 
+@pytest.mark.parametrize("size", [0, 1, 99999, 100001, 300000], ids=str)
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_chunk_streamed_with_another_length_than_its_range_changes_nothing(client, repo, method, size, alg):
+    data = noise(100010, "streamed")
+    target = begin(client, repo)
+    assert chunk(client, target, data[:10], 0).status == 202
+    end = with_query(target, digest=digest_of(data, alg))
+    body = [noise(size, "streamed too")]
+    reply = client.request(method, target if method == "PATCH" else end, body,
+                           {"Content-Range": "10-100009"}, chunked=True)
+    assert reply.status == 400
+    assert reply.codes == ["SIZE_INVALID"]
+    assert offset(client, target) == "0-9"
+    assert client.put(end, [data[10:]], {"Content-Range": "10-100009"}, chunked=True).status == 201
+    check_stored(client, repo, data, alg)
+
+
+def test_chunk_without_a_body_but_with_a_range_is_refused(client, server, repo):
+    target = begin(client, repo)
+    got = exchange(server, f"PATCH {target} HTTP/1.1\r\nHost: x\r\nContent-Range: 0-9\r\n"
+                           "Connection: close\r\n\r\n".encode())
+    assert got.startswith(b"HTTP/1.1 400 ")
+    assert offset(client, target) == "0-0"
+
+
 def test_large_chunk_out_of_order_is_answered_before_it_was_sent(server, client, repo):
     target = begin(client, repo)
     got = exchange(server, f"PATCH {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000000\r\n"

@@ -125,6 +125,11 @@ static int f_fchmod(const struct io *io, int fd, mode_t mode)
     return hit(io->arg, "fchmod", false) ? fail(io->arg) : io_posix.fchmod(&io_posix, fd, mode);
 }
 
+static int f_fchown(const struct io *io, int fd, uid_t owner, gid_t group)
+{
+    return hit(io->arg, "fchown", false) ? fail(io->arg) : io_posix.fchown(&io_posix, fd, owner, group);
+}
+
 static int f_renameat(const struct io *io, int from_dir, const char *from, int to_dir, const char *to)
 {
     const struct fault *f = io->arg;
@@ -359,8 +364,9 @@ void fault_init(struct fault *f)
     f->io = (struct io){ .openat = f_openat, .close = f_close, .pread = f_pread, .pwrite = f_pwrite,
                          .fsync = f_fsync, .fdatasync = f_fdatasync, .ftruncate = f_ftruncate,
                          .reserve = f_reserve, .start_writeback = f_start_writeback, .fchmod = f_fchmod,
-                         .renameat = f_renameat, .unlinkat = f_unlinkat, .mkdirat = f_mkdirat,
-                         .fstatat = f_fstatat, .fstat = f_fstat, .free_bytes = f_free_bytes, .arg = f };
+                         .fchown = f_fchown, .renameat = f_renameat, .unlinkat = f_unlinkat,
+                         .mkdirat = f_mkdirat, .fstatat = f_fstatat, .fstat = f_fstat,
+                         .free_bytes = f_free_bytes, .arg = f };
     sqlite3_initialize();
     /* What is not overridden (names, randomness, time) is the real VFS's own. */
     fault_vfs = *real_vfs();

@@ -57,23 +57,117 @@ static void a_line_has_its_keys_in_order_and_quotes_what_needs_it(struct t *t)
                                     "odd=\"say \\\"x\\\"\\n\\x1b[31m\\xff\" n=-5\n");
 }
 
-static void a_line_that_is_too_long_is_cut_and_says_so(struct t *t)
+/* The value of key in the line s, as it stands there; "" when there is none. */
+static void value_of(const char *s, const char *key, char out[LOG_LINE_MAX + 1])
+{
+    char name[32];
+    const char *from, *to;
+
+    out[0] = '\0';
+    snprintf(name, sizeof name, " %s=", key);
+    from = strstr(s, name);
+    if (from == NULL)
+        return;
+    from += strlen(name);
+    to = *from == '"' ? strchr(from + 1, '"') + 1 : from + strcspn(from, " \n");
+    snprintf(out, LOG_LINE_MAX + 1, "%.*s", (int)(to - from), from);
+}
+
+static void a_value_that_is_too_long_is_cut_and_the_keys_after_it_are_there(struct t *t)
+{
+    static char big[2 * LOG_LINE_MAX], odd[2 * LOG_LINE_MAX];
+    char value[LOG_LINE_MAX + 1];
+    struct log_line l;
+    struct piped p;
+    const char *s;
+
+    memset(big, 'x', sizeof big - 1);
+    memset(odd, '\x01', sizeof odd - 1);
+    piped_open(&p, LOG_INFO);
+    log_begin(&l, &p.log, LOG_INFO, "m");
+    log_str(&l, "big", big);
+    log_str(&l, "odd", odd);
+    log_str(&l, "after", "it");
+    log_end(&l, &p.log);
+    s = piped_read(&p);
+    value_of(s, "big", value);
+    CHECK_INT(strlen(value), LOG_VALUE_MAX);
+    CHECK_INT(strspn(value, "x"), LOG_VALUE_MAX - 3);
+    CHECK_STR(value + LOG_VALUE_MAX - 3, "...");
+    /* No escape is cut in half, and what was opened is closed. */
+    value_of(s, "odd", value);
+    CHECK(strlen(value) <= LOG_VALUE_MAX && strlen(value) > LOG_VALUE_MAX - 4);
+    CHECK_INT((strlen(value) - strlen("\"...\"")) % strlen("\\x01"), 0);
+    CHECK(str_starts(value, "\"\\x01") && strcmp(value + strlen(value) - 8, "\\x01...\"") == 0);
+    CHECK_STR(strstr(s, " after="), " after=it\n");
+}
+
+static void a_value_is_cut_only_when_it_does_not_fit(struct t *t)
+{
+    char text[LOG_VALUE_MAX + 2], value[LOG_LINE_MAX + 1];
+
+    for (size_t len = LOG_VALUE_MAX - 4; len <= LOG_VALUE_MAX + 1; len++) {
+        struct log_line l;
+        struct piped p;
+
+        memset(text, 'x', len);
+        text[len] = '\0';
+        piped_open(&p, LOG_INFO);
+        log_begin(&l, &p.log, LOG_INFO, "m");
+        log_str(&l, "text", text);
+        text[0] = '='; /* with quotes it takes two more */
+        log_str(&l, "quoted", text);
+        log_end(&l, &p.log);
+        value_of(piped_read(&p), "text", value);
+        CHECK_INT(strlen(value), len < LOG_VALUE_MAX ? len : LOG_VALUE_MAX);
+        CHECK((strstr(value, "...") != NULL) == (len > LOG_VALUE_MAX));
+        value_of(p.text, "quoted", value);
+        CHECK_INT(strlen(value), len + 2 < LOG_VALUE_MAX ? len + 2 : LOG_VALUE_MAX);
+        CHECK((strstr(value, "...\"") != NULL) == (len + 2 > LOG_VALUE_MAX));
+    }
+}
+
+static void a_line_that_is_full_says_so(struct t *t)
 {
     static char big[2 * LOG_LINE_MAX];
     struct log_line l;
     struct piped p;
     const char *s;
 
-    memset(big, 'x', sizeof big - 1);
-    piped_open(&p, LOG_INFO);
-    log_begin(&l, &p.log, LOG_INFO, "m");
-    log_str(&l, "big", big);
-    log_str(&l, "after", "it");
-    log_end(&l, &p.log);
-    s = piped_read(&p);
-    CHECK(strlen(s) <= LOG_LINE_MAX);
-    CHECK(strcmp(s + strlen(s) - 4, "...\n") == 0);
-    CHECK(strstr(s, "after=") == NULL);
+    for (size_t msg = 1; msg < 64; msg++) {
+        memset(big, 'x', sizeof big - 1);
+        big[msg] = '\0';
+        piped_open(&p, LOG_INFO);
+        log_begin(&l, &p.log, LOG_INFO, big);
+        big[msg] = 'x';
+        for (int i = 0; i < 5; i++)
+            log_str(&l, "big", big);
+        log_int(&l, "after", 1);
+        log_end(&l, &p.log);
+        s = piped_read(&p);
+        CHECK(strlen(s) <= LOG_LINE_MAX);
+        CHECK(strlen(s) > LOG_LINE_MAX - 64);
+        CHECK_STR(s + strlen(s) - 8, "... ...\n");
+        CHECK(strstr(s, "after=") == NULL);
+    }
+}
+
+static void a_message_that_is_too_long_is_cut_and_says_so(struct t *t)
+{
+    static char big[2 * LOG_LINE_MAX];
+    char value[LOG_LINE_MAX + 1];
+
+    for (size_t len = LOG_MSG_MAX - 4; len <= LOG_MSG_MAX + 4; len++) {
+        struct piped p;
+
+        memset(big, 'x', len);
+        big[len] = '\0';
+        piped_open(&p, LOG_INFO);
+        log_msg(&p.log, LOG_INFO, "%s", big);
+        value_of(piped_read(&p), "msg", value);
+        CHECK_INT(strlen(value), len < LOG_MSG_MAX ? len : LOG_MSG_MAX);
+        CHECK((strstr(value, "...") != NULL) == (len > LOG_MSG_MAX));
+    }
 }
 
 static void lines_below_the_level_are_not_written(struct t *t)
@@ -198,7 +292,9 @@ static void errno_is_told_in_our_terms(struct t *t)
 }
 
 T_MAIN(T(a_line_has_its_keys_in_order_and_quotes_what_needs_it),
-       T(a_line_that_is_too_long_is_cut_and_says_so), T(lines_below_the_level_are_not_written),
+       T(a_value_that_is_too_long_is_cut_and_the_keys_after_it_are_there),
+       T(a_value_is_cut_only_when_it_does_not_fit), T(a_line_that_is_full_says_so),
+       T(a_message_that_is_too_long_is_cut_and_says_so), T(lines_below_the_level_are_not_written),
        T(a_level_is_one_of_five_words), T(every_error_has_a_phrase_of_its_own),
        T(times_are_written_as_rfc3339), T(a_file_is_replaced_whole_and_leaves_no_other),
        T(partial_reads_and_writes_go_on_to_the_end), T(a_folder_is_listed_without_its_dots_until_an_error),

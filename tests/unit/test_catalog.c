@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "catalog/catalog.h"
 #include "t.h"
@@ -198,7 +199,7 @@ static void a_blob_goes_when_its_last_link_goes_and_not_before(struct t *t)
     catalog_close(c);
 }
 
-static void a_blob_is_found_in_each_repository_that_has_it(struct t *t)
+static void a_blob_is_found_in_a_repository_that_has_it(struct t *t)
 {
     struct catalog *c = open_catalog(t);
     struct digest d = digest_n(7), none = digest_n(8);
@@ -206,12 +207,8 @@ static void a_blob_is_found_in_each_repository_that_has_it(struct t *t)
 
     IN_TX(c, tx, catalog_blob_link(tx, "b", &d, 1, NOW));
     IN_TX(c, tx, catalog_blob_link(tx, "a", &d, 1, NOW));
-    CHECK(catalog_blob_find(c, &d, NULL, repo) == ERR_OK);
-    CHECK_STR(repo, "a");
-    CHECK(catalog_blob_find(c, &d, "a", repo) == ERR_OK);
-    CHECK_STR(repo, "b");
-    CHECK(catalog_blob_find(c, &d, "b", repo) == ERR_BLOB_UNKNOWN);
-    CHECK(catalog_blob_find(c, &none, NULL, repo) == ERR_BLOB_UNKNOWN);
+    CHECK(catalog_blob_find(c, &d, repo) == ERR_OK && (str_eq(repo, "a") || str_eq(repo, "b")));
+    CHECK(catalog_blob_find(c, &none, repo) == ERR_BLOB_UNKNOWN);
     catalog_close(c);
 }
 
@@ -437,6 +434,81 @@ static void what_is_no_catalogue_is_refused(struct t *t)
     CHECK(catalog_open(&c, &cfg, NULL) == ERR_CORRUPT); /* a newer program's */
 }
 
+struct waiter {
+    struct catalog *c;
+    enum err e;
+    int64_t waited_ms;
+};
+
+static void *wait_to_write(void *arg)
+{
+    struct waiter *w = arg;
+    int64_t start = clock_mono_ms();
+    struct catalog_tx *tx;
+
+    w->e = catalog_begin(&tx, w->c);
+    w->waited_ms = clock_mono_ms() - start;
+    if (w->e == ERR_OK)
+        catalog_rollback(tx);
+    return NULL;
+}
+
+/* However many wait here while another process writes, none waits longer than it was told to. */
+static void waits_for_the_write_lock_do_not_add_up(struct t *t)
+{
+    enum { WAITERS = 6, BUSY_MS = 400 };
+    char path[4096];
+    struct catalog_config cfg = { .path = path, .busy_ms = BUSY_MS };
+    struct catalog *other = open_catalog(t), *mine = NULL;
+    struct waiter w[WAITERS];
+    pthread_t thread[WAITERS];
+    struct catalog_tx *tx;
+
+    CHECK(str_format(path, sizeof path, "%s/catalog.db", t_dir(t)) == ERR_OK);
+    REQUIRE(catalog_open(&mine, &cfg, NULL) == ERR_OK && catalog_begin(&tx, other) == ERR_OK);
+    for (int i = 0; i < WAITERS; i++) {
+        w[i] = (struct waiter){ .c = mine };
+        CHECK(pthread_create(&thread[i], NULL, wait_to_write, &w[i]) == 0);
+    }
+    for (int i = 0; i < WAITERS; i++) {
+        pthread_join(thread[i], NULL);
+        CHECK_INT(w[i].e, ERR_BUSY);
+        CHECK(w[i].waited_ms < WAITERS * BUSY_MS - BUSY_MS);
+    }
+    catalog_rollback(tx);
+    CHECK(catalog_begin(&tx, mine) == ERR_OK);
+    catalog_rollback(tx);
+    catalog_close(mine);
+    catalog_close(other);
+}
+
+static void a_manifest_pushed_again_as_another_type_is_read_anew(struct t *t)
+{
+    struct child layer = { .kind = CHILD_LAYER, .digest = digest_n(2), .size = 100 };
+    struct catalog *c = open_catalog(t);
+    struct reference ref = by_digest(digest_n(5));
+    struct manifest parsed = image(&layer, 1);
+    struct catalog_manifest m;
+    struct digest missing;
+    struct catalog_tx *tx;
+
+    fill(t, c, "a", "v1");
+    IN_TX(c, put, catalog_manifest_put(put, "a", &ref.digest, 1, &parsed, "", NOW, &missing));
+    parsed.child_count = 0;
+    (void)str_copy(parsed.media_type, sizeof parsed.media_type, "application/x");
+    IN_TX(c, again, catalog_manifest_put(again, "a", &ref.digest, 1, &parsed, "linux/arm64", NOW, &missing));
+    CHECK(catalog_manifest_get(c, "a", &ref, &m) == ERR_OK);
+    CHECK_STR(m.media_type, "application/x");
+    CHECK_STR(m.platform, "linux/arm64");
+    /* What it no longer names is free to go, once the other manifest that names it has gone. */
+    REQUIRE(catalog_begin(&tx, c) == ERR_OK);
+    ref = by_digest(digest_n(3));
+    CHECK(catalog_manifest_delete(tx, "a", &ref.digest, "x", NOW) == ERR_OK);
+    CHECK(catalog_blob_unlink(tx, "a", &layer.digest) == ERR_OK);
+    catalog_rollback(tx);
+    catalog_close(c);
+}
+
 struct worker {
     struct catalog *c;
     unsigned number;
@@ -487,9 +559,10 @@ static void threads_write_in_turns_and_read_what_they_committed(struct t *t)
 T_MAIN(T(what_was_committed_is_found_by_tag_and_digest), T(what_was_rolled_back_never_was),
        T(a_manifest_is_refused_while_something_it_names_is_missing),
        T(an_index_may_name_manifests_and_blobs_of_its_repository),
-       T(a_blob_goes_when_its_last_link_goes_and_not_before),
-       T(a_blob_is_found_in_each_repository_that_has_it), T(lists_are_in_byte_order_and_go_on_after_the_last),
-       T(every_change_of_a_tag_is_one_event), T(referrers_are_listed_by_subject_and_type),
-       T(totals_follow_every_change), T(a_repository_goes_step_by_step),
-       T(another_process_waits_for_the_write_lock_and_gives_up), T(what_is_no_catalogue_is_refused),
+       T(a_blob_goes_when_its_last_link_goes_and_not_before), T(a_blob_is_found_in_a_repository_that_has_it),
+       T(lists_are_in_byte_order_and_go_on_after_the_last), T(every_change_of_a_tag_is_one_event),
+       T(referrers_are_listed_by_subject_and_type), T(totals_follow_every_change),
+       T(a_repository_goes_step_by_step), T(another_process_waits_for_the_write_lock_and_gives_up),
+       T(what_is_no_catalogue_is_refused), T(a_manifest_pushed_again_as_another_type_is_read_anew),
+       T_CONCURRENT(waits_for_the_write_lock_do_not_add_up),
        T_CONCURRENT(threads_write_in_turns_and_read_what_they_committed))

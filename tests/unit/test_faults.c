@@ -5,9 +5,14 @@
  * call failing, until it needs fewer calls than that. BERTH_FULL=1 in the environment looks more
  * often. BERTH_TEST_LOG=1 shows what is logged.
  */
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "fault.h"
 #include "t.h"
@@ -17,7 +22,8 @@ struct sweep {
     struct t *t;
     struct fault f;
     struct log log;
-    char base[512], run[512], crash[512];
+    char dir[MEMORY_FOLDER_MAX];
+    char base[128], run[128], crash[128];
     enum fault_kind kind;
     bool lasting;
     bool full;           /* BERTH_FULL=1: leave nothing out */
@@ -29,26 +35,27 @@ struct worlds {
     size_t count;
 };
 
-static bool sweep_begin(struct sweep *s, struct t *t, enum fault_kind kind, bool lasting)
+static void sweep_begin(struct sweep *s, struct t *t, enum fault_kind kind, bool lasting)
 {
     memset(s, 0, sizeof *s);
     s->t = t;
     s->kind = kind;
     s->lasting = lasting;
     s->full = getenv("BERTH_FULL") != NULL;
-    snprintf(s->base, sizeof s->base, "%s/base", t_dir(t));
-    snprintf(s->run, sizeof s->run, "%s/run", t_dir(t));
-    snprintf(s->crash, sizeof s->crash, "%s/crash", t_dir(t));
+    CHECK(memory_folder(s->dir));
+    snprintf(s->base, sizeof s->base, "%s/base", s->dir);
+    snprintf(s->run, sizeof s->run, "%s/run", s->dir);
+    snprintf(s->crash, sizeof s->crash, "%s/crash", s->dir);
     log_init(&s->log, 2, getenv("BERTH_TEST_LOG") ? LOG_DEBUG : LOG_OFF);
     items_make();
     fault_init(&s->f);
-    return true;
 }
 
 static void sweep_end(struct sweep *s)
 {
     fault_end(&s->f);
     items_free();
+    remove_data(s->dir);
 }
 
 static struct bench bench_of(struct sweep *s, const char *data)
@@ -185,7 +192,8 @@ static bool one_case(struct sweep *s, const struct op *op, unsigned long nth, co
     return fired && !t_failed(t);
 }
 
-static void sweep_workload(struct t *t, enum fault_kind kind, bool lasting)
+/* The operations of one part of several: k % parts == part. The others are only performed. */
+static void sweep_part(struct t *t, enum fault_kind kind, bool lasting, size_t part, size_t parts)
 {
     struct sweep s;
     struct bench now, done;
@@ -203,10 +211,13 @@ static void sweep_workload(struct t *t, enum fault_kind kind, bool lasting)
         struct worlds may;
 
         may.count = op_worlds(&workload[k], &world, may.w);
-        /* That all later calls fail too changes how an operation cleans up after itself, which
-         * half of the calls are enough to see: in turn the even and the odd ones. */
-        step = lasting && kind == FAULT_EIO && !s.full ? 2 : 1;
-        nth = 1 + k % step;
+        /* Each call fails once, and each is the first to find the disk full. The two other ways
+         * differ from these in how an operation cleans up after itself: some of the calls are
+         * enough to see that, other ones for each operation. */
+        step = 1;
+        if (!s.full && kind == (lasting ? FAULT_EIO : FAULT_FULL))
+            step = 3;
+        nth = k % parts == part ? 1 + k % step : ULONG_MAX;
         while (one_case(&s, &workload[k], nth, &now, &done, &may))
             nth += step;
         if (t_failed(t))
@@ -217,9 +228,35 @@ static void sweep_workload(struct t *t, enum fault_kind kind, bool lasting)
         if (rename(s.run, s.base))
             t_fail(t, __FILE__, __LINE__, "rename");
     }
-    printf("# %lu failures tried\n", s.cases);
-    CHECK(t_failed(t) || s.cases > workload_len);
+    printf("# part %zu of %zu: %lu failures tried\n", part + 1, parts, s.cases);
+    CHECK(t_failed(t) || s.cases > workload_len / 2);
     sweep_end(&s);
+}
+
+/* The parts run at the same time, each in a process and a folder of its own. */
+static void sweep_workload(struct t *t, enum fault_kind kind, bool lasting)
+{
+    enum { PARTS_MAX = 4 };
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t parts = cores < 1 ? 1 : cores > PARTS_MAX ? PARTS_MAX : (size_t)cores;
+    pid_t pids[PARTS_MAX];
+
+    fflush(stdout);
+    for (size_t i = 0; i < parts; i++) {
+        if ((pids[i] = fork()) == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            alarm(T_TIMEOUT_SECONDS);
+            sweep_part(t, kind, lasting, i, parts);
+            exit(t_failed(t) ? 1 : 0);
+        }
+        CHECK(pids[i] > 0);
+    }
+    for (size_t i = 0; i < parts; i++) {
+        int status = -1;
+
+        CHECK(waitpid(pids[i], &status, 0) == pids[i]);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
 }
 
 static void a_call_that_fails_once_leaves_all_or_nothing(struct t *t)

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/str.h"
 #include "oci/manifest.h"
 #include "t.h"
@@ -96,6 +97,23 @@ static void an_index_names_manifests(struct t *t)
     CHECK(parse(&m, INDEX("\"manifests\":[],\"artifactType\":\"a/b\""), NULL) == ERR_OK);
     CHECK(m.is_index && m.child_count == 0 && m.content_size == 0);
     CHECK_STR(m.artifact_type, "a/b");
+    manifest_clear(&m);
+}
+
+static void an_index_says_the_media_type_of_each_child(struct t *t)
+{
+    struct manifest m;
+
+    CHECK(parse(&m, INDEX("\"manifests\":[" CHILD "," CHILD "," LAYER "],\"subject\":" EMPTY), NULL) ==
+          ERR_OK);
+    REQUIRE(m.is_known && m.child_count == 3);
+    CHECK_STR(manifest_child_type(&m, &m.children[0]), MT_OCI_MANIFEST);
+    CHECK_STR(manifest_child_type(&m, &m.children[1]), "application/vnd.oci.image.layer.v1.tar+gzip");
+    CHECK(manifest_child_type(&m, &m.children[2]) == NULL);
+    manifest_clear(&m);
+    CHECK(parse(&m, BODY(MT_OTHER, "\"manifests\":[" SMALL "," CHILD "]"), NULL) == ERR_OK);
+    CHECK(!m.is_known);
+    CHECK_STR(manifest_child_type(&m, &m.children[0]), "a/b"); /* the first of two for one digest */
     manifest_clear(&m);
 }
 
@@ -460,6 +478,34 @@ static void what_is_not_json_is_an_invalid_manifest(struct t *t)
     CHECK(refused(IMAGE("\"config\":" CONFIG ",\"x\":\"\xff\""), NULL, "UTF-8"));
 }
 
+/* The tree of its JSON is by far the most of it. */
+static void reading_a_manifest_takes_no_more_memory_than_is_claimed_for_it(struct t *t)
+{
+    static const struct {
+        const char *head, *item, *tail;
+    } row[] = { { "{\"x\":[0", ",0", "]}" },
+                { "{\"x\":[[]", ",[]", "]}" },
+                { "{\"x\":[{\"\":0}", ",{\"\":0}", "]}" },
+                { "{\"x\":[\"\"", ",\"\"", "]}" } };
+    static const size_t lengths[] = { 1000, 4000, 65536, 100000, 700000, 1u << 20, 1400000 };
+
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        for (size_t n = 0; n < sizeof lengths / sizeof *lengths; n++) {
+            struct buf b = { 0 };
+            struct json *j = NULL;
+
+            t_note(t, "row %zu, %zu bytes", i, lengths[n]);
+            buf_str(&b, row[i].head);
+            while (b.len < lengths[n])
+                buf_str(&b, row[i].item);
+            buf_str(&b, row[i].tail);
+            CHECK_INT(json_parse_within(&j, b.p, b.len, (MANIFEST_MEMORY_FACTOR - 1) * b.len, NULL), ERR_OK);
+            json_free(j);
+            buf_free(&b);
+        }
+    }
+}
+
 static void media_types_follow_rfc_6838(struct t *t)
 {
     static const char *const good[] = { "a/b", MT_OCI_MANIFEST, "A0/9!#$&-^_.+x", "text/plain" };
@@ -486,7 +532,9 @@ static void media_types_follow_rfc_6838(struct t *t)
 }
 
 T_MAIN(T(an_image_manifest_names_a_config_and_layers),
+       T(reading_a_manifest_takes_no_more_memory_than_is_claimed_for_it),
        T(an_index_names_manifests),
+       T(an_index_says_the_media_type_of_each_child),
        T(docker_manifests_and_lists_are_read_alike),
        T(an_artifact_manifest_has_blobs_for_layers),
        T(a_manifest_of_an_unknown_type_has_the_descriptors_it_shows),

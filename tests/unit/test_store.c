@@ -295,6 +295,153 @@ static void claimed_room_is_given_back(struct t *t)
     store_close(s);
 }
 
+/* A process that was killed while a chunk came had claimed room for all of it. */
+static void room_claimed_by_a_process_that_was_killed_is_given_back(struct t *t)
+{
+    struct store *s = open_store(t);
+    struct digest d = sha256_of("abc");
+    char id[UPLOAD_ID_LEN + 1];
+    struct upload *up;
+    struct stat st;
+    uint64_t size;
+    int fd;
+
+    REQUIRE(upload_begin(&up, s, OWNER, DIGEST_SHA256) == ERR_OK);
+    CHECK(upload_append(up, "abc", 3) == ERR_OK && str_copy(id, sizeof id, upload_id(up)) == ERR_OK);
+    upload_close(up);
+    REQUIRE(upload_resume(&up, s, OWNER, id) == ERR_OK && upload_expect(up, 64u << 20) == ERR_OK);
+    free(up); /* what a kill does: nothing is closed in order, only descriptors */
+    for (fd = 3; fd < 64; fd++) {
+        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 3)
+            close(fd);
+    }
+    REQUIRE(upload_resume(&up, s, OWNER, id) == ERR_OK);
+    CHECK(upload_prove(up, &d) == ERR_OK && upload_publish(up) == ERR_OK);
+    upload_close(up);
+    REQUIRE(store_blob_open(s, &d, &fd, &size) == ERR_OK);
+    CHECK(size == 3 && fstat(fd, &st) == 0 && st.st_blocks * 512 < 1 << 20);
+    close(fd);
+    store_close(s);
+}
+
+static ssize_t pwrite_full(const struct io *io, int fd, const void *p, size_t n, off_t off)
+{
+    (void)io;
+    (void)fd;
+    (void)p;
+    (void)n;
+    (void)off;
+    errno = ENOSPC;
+    return -1;
+}
+
+static void a_session_that_fills_the_disk_gives_its_room_back(struct t *t)
+{
+    struct io io = io_posix;
+    struct store *s = NULL;
+    char id[UPLOAD_ID_LEN + 1];
+    struct upload *up;
+
+    REQUIRE(store_open(&s, t_dir(t), true, &io, NULL) == ERR_OK);
+    REQUIRE(upload_begin(&up, s, OWNER, DIGEST_SHA256) == ERR_OK);
+    CHECK(upload_append(up, "abc", 3) == ERR_OK && str_copy(id, sizeof id, upload_id(up)) == ERR_OK);
+    io.pwrite = pwrite_full;
+    CHECK(upload_append(up, "def", 3) == ERR_NO_SPACE && upload_size(up) == 3);
+    upload_close(up);
+    CHECK(upload_resume(&up, s, OWNER, id) == ERR_UPLOAD_UNKNOWN);
+    store_close(s);
+}
+
+static void only_sessions_that_rest_and_nobody_has_open_are_swept(struct t *t)
+{
+    struct store *s = open_store(t), *other = open_store(t);
+    char id[3][UPLOAD_ID_LEN + 1];
+    struct upload *up[3];
+    uint64_t removed, size;
+
+    for (int i = 0; i < 3; i++) {
+        REQUIRE(upload_begin(&up[i], s, OWNER, DIGEST_SHA256) == ERR_OK);
+        CHECK(str_copy(id[i], sizeof id[i], upload_id(up[i])) == ERR_OK);
+        if (i < 2)
+            upload_close(up[i]);
+    }
+    CHECK(upload_sweep(other, 1000, &removed) == ERR_OK && removed == 0); /* older than 1970: none */
+    CHECK(upload_sweep(other, INT64_MAX, &removed) == ERR_OK && removed == 2);
+    CHECK(upload_stat(s, OWNER, id[0], &size) == ERR_UPLOAD_UNKNOWN);
+    CHECK(upload_stat(s, OWNER, id[2], &size) == ERR_OK);
+    upload_close(up[2]);
+    store_close(s);
+    store_close(other);
+}
+
+/* A session that was proven, but could not be published, is as before. */
+static void a_proven_session_can_go_on(struct t *t)
+{
+    struct store *s = open_store(t);
+    struct digest d = sha256_of("abc"), longer = sha256_of("abcd");
+    char id[UPLOAD_ID_LEN + 1], path[256];
+    struct upload *up;
+    struct stat st;
+
+    REQUIRE(upload_begin(&up, s, OWNER, DIGEST_SHA256) == ERR_OK);
+    CHECK(upload_append(up, "abc", 3) == ERR_OK && str_copy(id, sizeof id, upload_id(up)) == ERR_OK);
+    CHECK(upload_prove(up, &d) == ERR_OK);
+    upload_close(up);
+    REQUIRE(upload_resume(&up, s, OWNER, id) == ERR_OK);
+    digest_of(DIGEST_SHA256, OWNER, strlen(OWNER), &d);
+    CHECK(str_format(path, sizeof path, "uploads/%s-%02x%02x%02x%02x%02x%02x%02x%02x", id, d.bytes[0],
+                     d.bytes[1], d.bytes[2], d.bytes[3], d.bytes[4], d.bytes[5], d.bytes[6],
+                     d.bytes[7]) == ERR_OK);
+    CHECK(fstatat(store_dirfd(s), path, &st, 0) == 0 && (st.st_mode & 0777) == 0600);
+    CHECK(upload_append(up, "d", 1) == ERR_OK && upload_prove(up, &longer) == ERR_OK);
+    CHECK(upload_publish(up) == ERR_OK);
+    upload_close(up);
+    store_close(s);
+}
+
+static int ftruncate_fails(const struct io *io, int fd, off_t size)
+{
+    (void)io;
+    (void)fd;
+    (void)size;
+    errno = EIO;
+    return -1;
+}
+
+static void bytes_that_are_taken_back_do_not_count(struct t *t)
+{
+    struct io io = io_posix;
+    struct store *s = NULL;
+    struct digest d = sha256_of("abcxyz");
+    char id[UPLOAD_ID_LEN + 1];
+    struct upload *up;
+    uint64_t size;
+
+    REQUIRE(store_open(&s, t_dir(t), true, &io, NULL) == ERR_OK);
+    REQUIRE(upload_begin(&up, s, OWNER, DIGEST_SHA256) == ERR_OK);
+    CHECK(str_copy(id, sizeof id, upload_id(up)) == ERR_OK && upload_append(up, "abc", 3) == ERR_OK);
+    upload_close(up);
+    REQUIRE(upload_resume(&up, s, OWNER, id) == ERR_OK);
+    CHECK(upload_append(up, "defghi", 6) == ERR_OK && upload_truncate(up, 3) == ERR_OK);
+    CHECK(upload_size(up) == 3);
+    upload_close(up); /* what is remembered of its hash must not be that of the longer one */
+    CHECK(upload_stat(s, OWNER, id, &size) == ERR_OK && size == 3);
+    REQUIRE(upload_resume(&up, s, OWNER, id) == ERR_OK);
+    CHECK(upload_append(up, "xyz", 3) == ERR_OK && upload_prove(up, &d) == ERR_OK);
+    CHECK(upload_publish(up) == ERR_OK);
+    upload_close(up);
+    CHECK(store_blob_verify(s, &d) == ERR_OK);
+
+    /* What cannot be taken back cannot be kept either. */
+    REQUIRE(upload_begin(&up, s, OWNER, DIGEST_SHA256) == ERR_OK);
+    CHECK(str_copy(id, sizeof id, upload_id(up)) == ERR_OK && upload_append(up, "abc", 3) == ERR_OK);
+    io.ftruncate = ftruncate_fails;
+    CHECK(upload_truncate(up, 1) == ERR_IO);
+    upload_close(up);
+    CHECK(upload_resume(&up, s, OWNER, id) == ERR_UPLOAD_UNKNOWN);
+    store_close(s);
+}
+
 static void a_blob_goes_through_the_trash_and_can_come_back(struct t *t)
 {
     struct digest d = sha256_of("hello");
@@ -396,6 +543,10 @@ T_MAIN(T(a_new_data_directory_is_an_image_layout), T(a_layout_of_another_version
        T(a_session_goes_on_in_another_process_with_either_algorithm),
        T(a_remembered_hash_is_not_used_for_other_bytes), T(a_session_is_its_owners_alone_and_open_once),
        T(a_cancelled_session_leaves_nothing), T(bytes_that_will_not_fit_are_refused_before_they_come),
-       T(claimed_room_is_given_back), T(a_blob_goes_through_the_trash_and_can_come_back),
+       T(claimed_room_is_given_back),
+       T(room_claimed_by_a_process_that_was_killed_is_given_back),
+       T(a_session_that_fills_the_disk_gives_its_room_back),
+       T(only_sessions_that_rest_and_nobody_has_open_are_swept), T(a_proven_session_can_go_on),
+       T(bytes_that_are_taken_back_do_not_count), T(a_blob_goes_through_the_trash_and_can_come_back),
        T(a_rotten_blob_is_found_and_can_be_quarantined), T(files_of_other_tools_are_not_taken_for_blobs),
        T_CONCURRENT(threads_push_the_same_and_different_blobs))

@@ -3,8 +3,10 @@
 #include "workload.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -1027,6 +1029,29 @@ void copy_data(const char *from, const char *to)
             copy_file(a, b);
     }
     closedir(dir);
+}
+
+#define MEMORY      "/dev/shm"
+#define MEMORY_NAME "berth-test-disk-"
+
+bool memory_folder(char out[MEMORY_FOLDER_MAX])
+{
+    DIR *dir = opendir(MEMORY);
+    struct dirent *de;
+    int pid;
+
+    while (dir && (de = readdir(dir))) {
+        char path[512];
+
+        if (sscanf(de->d_name, MEMORY_NAME "%d", &pid) != 1 || kill(pid, 0) == 0 || errno != ESRCH)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", MEMORY, de->d_name);
+        remove_data(path);
+    }
+    if (dir)
+        closedir(dir);
+    snprintf(out, MEMORY_FOLDER_MAX, "%s/%s%d", MEMORY, MEMORY_NAME, (int)getpid());
+    return mkdir(out, 0700) == 0;
 }
 
 void remove_data(const char *path)

@@ -127,5 +127,9 @@ int count_fds(void);
 /* Copy a data directory as it is, without -shm: what another machine would find. */
 void copy_data(const char *from, const char *to);
 void remove_data(const char *path);
+/* Make a folder of this process's own on a file system in memory: thousands of data directories are made
+ * and read in it. Those of earlier runs that were killed go. The caller removes it. */
+enum { MEMORY_FOLDER_MAX = 64 };
+bool memory_folder(char out[MEMORY_FOLDER_MAX]);
 
 #endif
